@@ -1,0 +1,96 @@
+"""Client: the SDK for programs without an event loop, a thin face of AsyncClient."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+from exchange_client.blocking import LOOP, blocking, blocking_iterator
+from exchange_client.client import AsyncClient
+from exchange_client.delivery import AsyncDelivery
+from exchange_client.model import DeliverySummary, DeliveryView, SubmissionSummary
+from exchange_client.profile import Profile
+from exchange_client.timing import Timing
+
+
+class Delivery(DeliveryView):
+    """A delivery as lists and watches give it; everything beyond the summary is verified."""
+
+    def __init__(self, inner: AsyncDelivery) -> None:
+        self._inner = inner
+
+    @property
+    def summary(self) -> DeliverySummary:
+        """All of it, as last heard from the centre."""
+        return self._inner.summary
+
+    fetch = blocking(AsyncDelivery.fetch)
+    download = blocking(AsyncDelivery.download)
+    read = blocking(AsyncDelivery.read)
+    sign_for = blocking(AsyncDelivery.sign_for)
+    refuse = blocking(AsyncDelivery.refuse)
+    confirm_seen = blocking(AsyncDelivery.confirm_seen)
+    track = blocking(AsyncDelivery.track)
+
+
+def _same(summary: SubmissionSummary) -> SubmissionSummary:
+    return summary
+
+
+class Client:
+    """The exchange centre, as one unit's system sees it. A context manager.
+
+    May be used from several threads. Every method is that of ``AsyncClient``, made to wait.
+    """
+
+    def __init__(self, profile: Profile, timing: Timing | None = None) -> None:
+        self._inner = AsyncClient(profile, timing)
+
+    @classmethod
+    def from_profile(
+        cls,
+        name: str | None = None,
+        config_dir: str | os.PathLike[str] | None = None,
+        timing: Timing | None = None,
+    ) -> Self:
+        """A client for a profile on this machine; see ``AsyncClient.from_profile``."""
+        return cls(AsyncClient.from_profile(name, config_dir, timing).profile, timing)
+
+    def __enter__(self) -> Self:
+        LOOP.run(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        LOOP.run(self._inner.__aexit__(kind, error, traceback))
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that it speaks for."""
+        return self._inner.profile
+
+    @property
+    def unit_id(self) -> str:
+        """The own unit."""
+        return self._inner.unit_id
+
+    def delivery(self, envelope_id: str) -> Delivery:
+        """The delivery of one envelope to the own unit; see ``AsyncClient.delivery``."""
+        return Delivery(LOOP.run(self._inner.delivery(envelope_id)))
+
+    send = blocking(AsyncClient.send)
+    send_manifest = blocking(AsyncClient.send_manifest)
+    new_doc_id = blocking(AsyncClient.new_doc_id)
+    inbox = blocking_iterator(AsyncClient.inbox, Delivery)
+    watch = blocking_iterator(AsyncClient.watch, Delivery)
+    track = blocking(AsyncClient.track)
+    submissions = blocking_iterator(AsyncClient.submissions, _same)
+    watch_submissions = blocking_iterator(AsyncClient.watch_submissions, _same)
+    confirm_seen = blocking(AsyncClient.confirm_seen)
+    units = blocking(AsyncClient.units)
+    unit = blocking(AsyncClient.unit)

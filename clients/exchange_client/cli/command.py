@@ -1,0 +1,145 @@
+"""The shape that all commands share: global options, settings, errors and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from document_exchange.errors import ExchangeError
+from exchange_client.cli.output import Output
+from exchange_client.cli.words import LANGUAGES, Words, default_language
+
+if TYPE_CHECKING:  # grpc and cryptography take a third of a second: only commands that call
+    from exchange_client.client import AsyncClient
+
+T = TypeVar("T")
+
+DONE = 0
+PARTLY = 1
+USAGE = 2
+CONFIGURATION = 3
+TRY_AGAIN = 5
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the global options say, wherever on the line they stood."""
+
+    profile: str | None = None
+    json: bool = False
+    language: str | None = None
+
+    @property
+    def output(self) -> Output:
+        """How to print."""
+        return Output(Words(self.language or default_language()), as_json=self.json)
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The settings of this run; made by whoever asks first."""
+    return context.ensure_object(Settings)
+
+
+def _set(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    if value is not None and parameter.name is not None:
+        setattr(settings_of(context), parameter.name.removeprefix("global_"), value)
+    return value
+
+
+def global_options() -> list[click.Parameter]:
+    """The options that may stand before or after the command's name."""
+    return [
+        click.Option(
+            ["--profile", "global_profile"],
+            metavar="NAME",
+            help="Profile to speak for. Default: EXCHANGE_PROFILE, or the only one.",
+            expose_value=False,
+            callback=_set,
+        ),
+        click.Option(
+            ["--json", "global_json"],
+            is_flag=True,
+            default=None,
+            help="One JSON object a line instead of tables.",
+            expose_value=False,
+            callback=_set,
+        ),
+        click.Option(
+            ["--lang", "global_language"],
+            type=click.Choice(LANGUAGES),
+            help="Language of tables. Default: from LC_ALL or LANG.",
+            expose_value=False,
+            callback=_set,
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options, too."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._global_options = global_options()
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own parameters, then the global ones, then --help."""
+        own = super().get_params(ctx)
+        return [*own[: len(self.params)], *self._global_options, *own[len(self.params) :]]
+
+
+async def _with_client(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    # gRPC's C core writes to stderr by itself, where programs expect JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import stamina.instrumentation
+
+    from exchange_client.client import AsyncClient
+
+    output = settings.output
+
+    def tell(details: stamina.instrumentation.RetryDetails) -> None:
+        output.notice("retry", error=str(details.caused_by), wait_s=round(details.wait_for, 1))
+
+    stamina.instrumentation.set_on_retry_hooks([tell])
+    async with AsyncClient.from_profile(settings.profile) as client:
+        return await work(client)
+
+
+def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """Do ``work`` with an open client of the chosen profile."""
+    import asyncio
+
+    try:
+        return asyncio.run(_with_client(settings, work))
+    except KeyboardInterrupt:
+        # Here rather than in main: click would print an empty line first.
+        settings.output.notice("interrupted")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def report(output: Output, error: Exception) -> int:
+    """Print an error and return the exit code that it stands for."""
+    if isinstance(error, ExchangeError):
+        codes = tuple(base.code for base in type(error).__mro__ if issubclass(base, ExchangeError))
+        output.failure(error.message, codes, error.exit_code, error.attributes)
+        return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    if isinstance(error, click.ClickException):
+        message = error.format_message()
+        if isinstance(error, click.UsageError) and error.ctx is not None and not output.as_json:
+            click.echo(error.ctx.get_usage(), err=True)
+        output.failure(message, ("USAGE",), USAGE, {})
+        return USAGE
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        exit_code = TRY_AGAIN if full else CONFIGURATION
+        output.failure(str(error), ("FILES",), exit_code, {})
+        return exit_code
+    raise error

@@ -1,0 +1,64 @@
+"""``exchange inbox``: what was sent to the own unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exchange_client.cli.command import Command, run, settings_of
+
+if TYPE_CHECKING:
+    from exchange_client.client import AsyncClient
+    from exchange_client.model import DeliveryView
+
+_COLUMNS = ("envelope_id", "state", "urgency", "sender", "number", "title", "accepted_at")
+DEFAULT_LIMIT = 100
+
+
+@click.command(cls=Command)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    help="PENDING, DELIVERED, SIGNED_FOR, ... May be repeated. Default: PENDING and DELIVERED.",
+)
+@click.option("--all", "everything", is_flag=True, help="In any state.")
+@click.option("--limit", default=DEFAULT_LIMIT, show_default=True, help="At most so many; 0: all.")
+@click.pass_context
+def inbox(context: click.Context, states: tuple[str, ...], everything: bool, limit: int) -> None:
+    """List the deliveries to your unit.
+
+    Newest first; by default those that wait for you.
+    """
+    if states and everything:
+        raise click.UsageError("--all and --state exclude each other")
+    settings = settings_of(context)
+    rows, more = run(settings, lambda client: _rows(client, states, everything, limit))
+    settings.output.table(rows, _COLUMNS)
+    if more:
+        settings.output.notice("more", limit=limit)
+
+
+async def _rows(
+    client: AsyncClient, states: tuple[str, ...], everything: bool, limit: int
+) -> tuple[list[dict[str, Any]], bool]:
+    """At most ``limit`` rows, and whether there are more."""
+    deliveries = (
+        client.inbox(None if everything else states) if states or everything else (client.inbox())
+    )
+    rows: list[dict[str, Any]] = []
+    async for delivery in deliveries:
+        if limit and len(rows) == limit:
+            return rows, True
+        rows.append(row_of(delivery))
+    return rows, False
+
+
+def row_of(delivery: DeliveryView) -> dict[str, Any]:
+    """A delivery's summary by field name, without what is empty."""
+    import dataclasses
+
+    fields = dataclasses.asdict(delivery.summary)
+    return {name: value for name, value in fields.items() if value != ""}

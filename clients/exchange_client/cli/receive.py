@@ -1,0 +1,121 @@
+"""``exchange receive``: bring documents to disk, verified, confirm them, and sign for them."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from document_exchange.errors import (
+    ConfigurationError,
+    ExchangeError,
+    NotPermitted,
+    Unauthenticated,
+)
+from exchange_client.cli.command import DONE, PARTLY, Command, Settings, report, run, settings_of
+from exchange_client.cli.inbox import row_of
+
+if TYPE_CHECKING:
+    from exchange_client.client import AsyncClient
+    from exchange_client.delivery import AsyncDelivery
+
+_ENDING = (ConfigurationError, Unauthenticated, NotPermitted)
+"""Errors that the next delivery would meet just the same."""
+
+
+@click.command(cls=Command)
+@click.argument("envelopes", nargs=-1, metavar="[ENVELOPE]...")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("received"),
+    show_default=True,
+    help="Where documents go, each into a directory of its own.",
+)
+@click.option("--follow", is_flag=True, help="Go on with what comes, until interrupted.")
+@click.option(
+    "--sign/--no-sign",
+    default=False,
+    show_default=True,
+    help="Sign for each document with your unit's seal once it is on disk.",
+)
+@click.pass_context
+def receive(
+    context: click.Context, envelopes: tuple[str, ...], out: Path, follow: bool, sign: bool
+) -> int:
+    """Download what waits for your unit, or the ENVELOPEs named.
+
+    Everything is verified before it gets a name on disk; the centre is told only when all of a
+    document is there. Nothing is overwritten, and repeating is safe.
+    """
+    if envelopes and follow:
+        raise click.UsageError("--follow takes everything: name no ENVELOPE")
+    settings = settings_of(context)
+    taking = _Taking(settings, out, sign)
+    return run(settings, lambda client: taking.take_all(client, envelopes, follow))
+
+
+@dataclass(slots=True)
+class _Taking:
+    """Takes deliveries one after the other and counts what became of them."""
+
+    settings: Settings
+    out: Path
+    sign: bool
+    taken: int = 0
+    first_failure: int = DONE
+
+    async def take_all(self, client: AsyncClient, envelopes: tuple[str, ...], follow: bool) -> int:
+        """The exit code: 0, or 1 if some failed, or the first failure's if all did."""
+        if envelopes:
+            for envelope_id in envelopes:
+                await self._guarded(client, envelope_id)
+        else:
+            async with aclosing(client.watch(follow=follow)) as deliveries:
+                async for delivery in deliveries:
+                    await self._guarded(client, delivery)
+        if not (self.taken or self.first_failure or envelopes):
+            self.settings.output.notice("nothing")
+        return PARTLY if self.taken and self.first_failure else self.first_failure
+
+    async def _guarded(self, client: AsyncClient, given: AsyncDelivery | str) -> None:
+        try:
+            if isinstance(given, str):
+                await self._take(await client.delivery(given))
+            elif self._concerns(given):
+                await self._take(given)
+        except ExchangeError as error:
+            if isinstance(error, _ENDING):
+                raise
+            exit_code = report(self.settings.output, error)
+            self.first_failure = self.first_failure or exit_code
+
+    def _concerns(self, delivery: AsyncDelivery) -> bool:
+        """Whether a delivery from the watch is still to be taken; tells of others that changed."""
+        state = delivery.state.value
+        if state not in ("PENDING", "DELIVERED"):
+            self.settings.output.notice("changed", **row_of(delivery))
+        return state == "PENDING" or (state == "DELIVERED" and self.sign)
+
+    async def _take(self, delivery: AsyncDelivery) -> None:
+        document = await delivery.download(self.out)
+        if self.sign and delivery.state.value == "DELIVERED":
+            await delivery.sign_for()
+        self.taken += 1
+        row = {
+            **row_of(delivery),
+            "directory": str(document.directory),
+            "parts": [
+                {
+                    "part_id": received.part.part_id,
+                    "role": received.part.role.value,
+                    "filename": received.part.filename,
+                    "path": str(received.path),
+                }
+                for received in document.parts
+            ],
+        }
+        self.settings.output.row(row, "received")

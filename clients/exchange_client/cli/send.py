@@ -1,0 +1,153 @@
+"""``exchange send``: seal files as a document and hand it to the centre."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from exchange_client.cli.command import Command, Settings, run, settings_of
+
+if TYPE_CHECKING:
+    from exchange_client.client import AsyncClient
+    from exchange_client.compose import Metadata
+
+_METADATA: tuple[tuple[str, str], ...] = (
+    ("genre", "NOTICE, LETTER, REPORT, REQUEST, REPLY, ... Default: by direction."),
+    ("business", "Line of business. Default: DOCUMENT."),
+    ("direction", "UP, DOWN or PARALLEL. Default: PARALLEL."),
+    ("urgency", "NORMAL, URGENT or EXTRA_URGENT. Default: NORMAL."),
+    ("number", "Document number 发文字号."),
+    ("signatory", "Who approved it 签发人; required when it goes UP."),
+    ("signed-date", "YYYY-MM-DD. Default: today."),
+    ("category", "PARTY, GOVERNMENT or OTHER."),
+    ("reply-to", "Envelope that this one replies to."),
+    ("answers", "What a REPLY answers, if that is no envelope."),
+    ("reply-due", "YYYY-MM-DD by which a reply is expected."),
+    ("supersedes", "Earlier envelope that this one replaces."),
+    ("refers-to", "Earlier envelope that this one passes on to others."),
+    ("contact", "Whom to ask about it."),
+    ("remark", "Remark 附注."),
+    ("operator", "Who sends it."),
+)
+
+
+def _metadata_options(command: click.Command) -> click.Command:
+    """The options for fields of the document, ready to be passed on by name."""
+    for name, text in _METADATA:
+        command.params.append(click.Option([f"--{name}"], metavar="TEXT", help=text))
+    return command
+
+
+@_metadata_options
+@click.command(cls=Command)
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option(
+    "--to",
+    multiple=True,
+    required=True,
+    metavar="UNIT",
+    help="Recipient: a unit's id, several with commas, or @GROUP. May be repeated.",
+)
+@click.option("--cc", multiple=True, metavar="UNIT", help="Who receives a copy; as --to.")
+@click.option("--title", required=True, help="Title of the document.")
+@click.option(
+    "--doc-id",
+    metavar="CODE-YEAR-SERIAL",
+    help="Document identifier. Default: the leading issuer's code, this year, and the time in "
+    "milliseconds as serial.",
+)
+@click.option(
+    "--issuer",
+    multiple=True,
+    metavar="UNIT",
+    help="Issuing unit, the leading one first. Default: your unit. May be repeated.",
+)
+@click.option(
+    "--seal",
+    multiple=True,
+    metavar="PROFILE",
+    help="Profile whose seal is needed besides your own (joint issue). May be repeated.",
+)
+@click.pass_context
+def send(
+    context: click.Context,
+    /,
+    files: tuple[Path, ...],
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    title: str,
+    doc_id: str | None,
+    issuer: tuple[str, ...],
+    seal: tuple[str, ...],
+    **metadata: str | None,
+) -> None:
+    """Seal FILES as one document, the first as its body, and send it.
+
+    Returns when the centre has it durably. Safe to interrupt: a document is accepted whole or
+    not at all.
+    """
+    settings = settings_of(context)
+    given: dict[str, Any] = {name: value for name, value in metadata.items() if value is not None}
+    if issuer:
+        given["issuers"] = issuer
+    submission = run(
+        settings,
+        lambda client: _send(client, settings, files, to, cc, title, doc_id, seal, given),
+    )
+    settings.output.row(submission, "sent_before" if submission["repeated"] else "sent")
+
+
+async def _send(
+    client: AsyncClient,
+    settings: Settings,
+    files: tuple[Path, ...],
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    title: str,
+    doc_id: str | None,
+    seals: tuple[str, ...],
+    metadata: dict[str, Any],
+) -> dict[str, Any]:
+    from exchange_client.profile import Profile
+
+    recipients = await _units(client, to)
+    copies = [unit for unit in await _units(client, cc) if unit not in recipients]
+    submission = await client.send(
+        title=title,
+        recipients=recipients,
+        files=files,
+        cc=copies,
+        doc_id=doc_id,
+        signers=[Profile.load(name).require_seal() for name in seals],
+        **cast("Metadata", metadata),
+    )
+    return {
+        "envelope_id": submission.envelope_id,
+        "doc_id": submission.manifest.document.doc_id,
+        "accepted_at": submission.accepted_at,
+        "manifest_sha256": submission.manifest_sha256,
+        "recipients": [each.unit for each in submission.manifest.recipients],
+        "repeated": submission.repeated,
+    }
+
+
+async def _units(client: AsyncClient, given: tuple[str, ...]) -> list[str]:
+    """Unit ids as given, groups replaced by their active members without the own unit."""
+    found: dict[str, None] = {}
+    for name in (name for several in given for name in several.split(",") if name):
+        if not name.startswith("@"):
+            found[name] = None
+            continue
+        members = [
+            unit.unit_id
+            for unit in await client.units(name[1:])
+            if unit.status == "ACTIVE" and unit.unit_id != client.unit_id
+        ]
+        if not members:
+            raise click.UsageError(f"the group {name} has no other members")
+        found.update(dict.fromkeys(members))
+    return list(found)

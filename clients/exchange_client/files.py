@@ -1,0 +1,242 @@
+"""Writing what others sent into a directory, so that no name and no link can do harm.
+
+The names that documents carry are for display only (OWASP ASVS, chapter on files): what is
+written gets a name of our own choice, made from the display name by ``safe_name``. A file is
+written under a temporary name in the same directory, brought to disk, and only then given its
+name, in a way that never replaces what is there. All steps go through directory handles that
+do not follow symbolic links, so nothing lands outside, whatever the directory already contains.
+
+POSIX only: it relies on ``openat`` and ``linkat``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from document_exchange.errors import ConfigurationError
+
+MAX_NAME_BYTES = 200
+_MAX_EXTENSION_BYTES = 32
+_READ_BYTES = 1024 * 1024
+_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_UNSAFE = re.compile(r'(?:[\x00/\\:*?"<>|]|\.{2,})+')
+_RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])", re.IGNORECASE)
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def safe_name(display: str) -> str:
+    """A file name made from a display name: harmless on POSIX and Windows, never empty.
+
+    Control characters, bidi controls, path separators, ``..``, drive letters and other
+    characters with a meaning become ``_``; no leading dot or dash; no name that Windows
+    reserves; at most 200 bytes of UTF-8, cut before the extension.
+    """
+    text = unicodedata.normalize("NFC", display)
+    text = "".join("\0" if unicodedata.category(c) in _UNSAFE_CATEGORIES else c for c in text)
+    name = _UNSAFE.sub("_", text).strip(". ")
+    if name.startswith("-"):
+        name = "_" + name[1:]
+    if _RESERVED.fullmatch(name.partition(".")[0].rstrip(" ")):
+        name = "_" + name
+    return _shortened(name) or "part"
+
+
+def _shortened(name: str) -> str:
+    if len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > _MAX_EXTENSION_BYTES:
+        stem, dot, extension = name, "", ""
+    room = MAX_NAME_BYTES - len((dot + extension).encode())
+    return stem.encode()[:room].decode(errors="ignore").rstrip(". ") + dot + extension
+
+
+def numbered(name: str) -> Iterator[str]:
+    """``name``, then ``name (2)``, ``name (3)``, ... with the extension kept at the end."""
+    yield name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > _MAX_EXTENSION_BYTES:
+        stem, dot, extension = name, "", ""
+    for number in range(2, 10_000):
+        yield f"{stem} ({number}){dot}{extension}"
+
+
+class Folder:
+    """An open directory. What is in it is reached through the handle alone. A context manager."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self.path = path
+        self._taken: set[str] = set()
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """Open a directory of the caller's choice (which may be a link), made if it is missing."""
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
+
+    def folder(self, name: str) -> Folder:
+        """Open the directory ``name`` in this one, made if it is missing.
+
+        Raises:
+            ConfigurationError: the name is taken by a symbolic link or something else.
+        """
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=self._handle)
+            os.fsync(self._handle)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return Folder(os.open(name, flags, dir_fd=self._handle), self.path / name)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise ConfigurationError(
+                    f"{self.path / name} is no directory (a link is not followed): move it away",
+                    path=str(self.path / name),
+                ) from error
+            raise
+
+    def holds(self, name: str, size_bytes: int, sha256: str) -> bool | None:
+        """Whether the regular file ``name`` has this size and digest; None if it is not there."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            handle = os.open(name, flags, dir_fd=self._handle)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES):
+                return False
+            raise
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+                return False
+            digest = hashlib.sha256()
+            while block := os.read(handle, _READ_BYTES):
+                digest.update(block)
+            return digest.hexdigest() == sha256
+        finally:
+            os.close(handle)
+
+    def find(self, name: str, size_bytes: int, sha256: str) -> str | None:
+        """The name under which these bytes are already here, or None.
+
+        Looks where ``store`` would have put them: at ``name`` and its numbered forms, up to the
+        first that is free. A name is given out once only by a Folder, since two parts of one
+        document may be equal.
+        """
+        for candidate in numbered(name):
+            if candidate.casefold() in self._taken:
+                continue
+            found = self.holds(candidate, size_bytes, sha256)
+            if found:
+                self._taken.add(candidate.casefold())
+                return candidate
+            if found is None:
+                return None
+        return None
+
+    def create(self) -> Incoming:
+        """Begin a file that gets its name later."""
+        return Incoming(self._handle, self.path)
+
+    def store(self, name: str, content: bytes) -> str:
+        """Write a small file unless it is there already; returns the name that it has."""
+        found = self.find(name, len(content), hashlib.sha256(content).hexdigest())
+        if found is not None:
+            return found
+        with self.create() as incoming:
+            incoming.write(content)
+            return self.name(incoming, name)
+
+    def name(self, incoming: Incoming, name: str) -> str:
+        """Give a finished file its name, or the first numbered form of it that is free."""
+        free = (form for form in numbered(name) if form.casefold() not in self._taken)
+        given = incoming.finish(free)
+        self._taken.add(given.casefold())
+        return given
+
+    def sync(self) -> None:
+        """Bring the names in this directory to disk."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Give the handle back."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Incoming:
+    """A file under a temporary name. A context manager: what was not finished is removed."""
+
+    def __init__(self, folder: int, path: Path) -> None:
+        self._folder = folder
+        self._path = path
+        self._name = f".incoming-{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._handle = os.open(self._name, flags, 0o600, dir_fd=folder)
+
+    def write(self, content: bytes) -> None:
+        """Append bytes."""
+        left = memoryview(content)
+        while left:
+            left = left[os.write(self._handle, left) :]
+
+    def finish(self, names: Iterable[str]) -> str:
+        """Bring the bytes to disk, then take the first of ``names`` that is free.
+
+        The caller must sync the folder afterwards for the name to be durable.
+
+        Raises:
+            FileExistsError: none of them is free.
+        """
+        os.fsync(self._handle)
+        for name in names:
+            with contextlib.suppress(FileExistsError):
+                self._link(name)
+                return name
+        raise FileExistsError(errno.EEXIST, "no free name", str(self._path))
+
+    def _link(self, name: str) -> None:
+        both = {"src_dir_fd": self._folder, "dst_dir_fd": self._folder}
+        try:
+            os.link(self._name, name, follow_symlinks=False, **both)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            # File systems without hard links: reserve the name, then replace what we reserved.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(name, flags, 0o600, dir_fd=self._folder))
+            os.rename(self._name, name, **both)  # noqa: PTH104 - by handle
+
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.close(self._handle)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._name, dir_fd=self._folder)

@@ -1,0 +1,65 @@
+"""Where profiles live, and which one is meant. Knows paths only, so that the CLI starts fast."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from document_exchange.errors import ConfigurationError
+
+CONFIG_VARIABLE = "EXCHANGE_CONFIG"
+PROFILE_VARIABLE = "EXCHANGE_PROFILE"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+
+
+def config_dir(given: str | Path | None = None) -> Path:
+    """The directory of all profiles: as given, or EXCHANGE_CONFIG, or below ~/.config."""
+    chosen = given or os.environ.get(CONFIG_VARIABLE) or "~/.config/document-exchange"
+    return Path(chosen).expanduser()
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether this names a file or directory in its parent and nothing else."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def profile_names(directory: Path) -> list[str]:
+    """The names of all profiles in ``directory``, sorted."""
+    if not directory.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in directory.iterdir()
+        if is_plain_name(entry.name) and (entry / "profile.toml").is_file()
+    )
+
+
+def choose_profile(directory: Path, given: str | None = None) -> str:
+    """The profile that is meant: as given, or EXCHANGE_PROFILE, or the only one that there is.
+
+    Raises:
+        ConfigurationError: there is none of that name, or none was named and there are several.
+    """
+    name = given or os.environ.get(PROFILE_VARIABLE)
+    if name:
+        if not is_plain_name(name):
+            raise ConfigurationError(f"{name!r} can't be the name of a profile", profile=name)
+        if not (directory / name / "profile.toml").is_file():
+            raise ConfigurationError(
+                f"there is no profile {name} in {directory}: see  exchange profile list",
+                profile=name,
+            )
+        return name
+    names = profile_names(directory)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise ConfigurationError(
+            f"there is no profile in {directory}: import one with  exchange profile import DIR,"
+            f" or set {CONFIG_VARIABLE}"
+        )
+    raise ConfigurationError(
+        f"there are {len(names)} profiles in {directory}: choose one with --profile"
+        f" or {PROFILE_VARIABLE}"
+    )

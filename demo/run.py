@@ -1,0 +1,137 @@
+"""The course of the demonstration: files and centre, the workday, the balance, the evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+from exchange_client import AsyncClient
+from exchange_client.testing import LocalCentre
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo import balance, city, evidence, summary, workday
+from demo.books import Books, Concluded
+from demo.city import City
+from demo.files import RealFiles
+from demo.offices import Offices, open_offices
+from demo.plan import Workday
+from demo.preparing import Files
+from document_exchange.errors import Unavailable
+
+TIMEOUT_BASE_S, TIMEOUT_FOR_EACH_DOCUMENT_S = 120.0, 1.0
+
+
+def run(folder: Path | None, out: Path, documents: int, seed: int) -> bool:
+    """Everything from nothing to the last line; returns whether the books balance.
+
+    Raises:
+        ValueError: there is no file in ``folder``.
+        ExchangeError, ExceptionGroup, TimeoutError: the day could not be brought to its end.
+    """
+    shown = Console(stderr=True, highlight=False, soft_wrap=True)
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Single calls that are tried again are no news for the spectators.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
+    people = city.load()
+    day = workday.plan(people, documents=documents, seed=seed)
+    real = RealFiles(folder) if folder is not None else None
+    shown.print(
+        f"A workday of {len(day.documents)} documents and {day.delivery_count} deliveries among"
+        f" {len(people.units)} units; starting the exchange centre · 正在启动交换中心 …"
+    )
+    start = time.monotonic()
+    with (
+        Files(day, out / "outgoing", seed, real) as files,
+        LocalCentre(registry=city.CITY_FILE, state=out / "state") as centre,
+    ):
+        shown.print(f"ready after {time.monotonic() - start:.1f} s at {centre.address}")
+        return asyncio.run(_play(people, day, files, centre, out, shown))
+
+
+async def _play(
+    people: City, day: Workday, files: Files, centre: LocalCentre, out: Path, shown: Console
+) -> bool:
+    async with asyncio.TaskGroup() as group, open_offices(centre) as clients:
+        guard = group.create_task(_fail_when_it_ends(centre))
+        timeout_s = TIMEOUT_BASE_S + TIMEOUT_FOR_EACH_DOCUMENT_S * len(day.documents)
+        with _Display(day, shown) as display:
+            offices = Offices(day, clients, files, out / "received", display.show)
+            books = await offices.work(timeout_s)
+        shown.print("balancing the books · 正在核对账目 …")
+        found = await balance.check(books, centre.description["ledger"]["dsn_owner"])
+        await balance.check_with_senders(books, clients, found)
+        await _write_evidence(books, clients, out / "evidence")
+        guard.cancel()
+    report = Console()
+    summary.show(report, people, books, found)
+    report.print(
+        f"Evidence of one delivery · 证据: {out / 'evidence' / 'VERIFY.md'}", soft_wrap=True
+    )
+    fingerprint = centre.description["root_fingerprint"]
+    report.print(f"Root fingerprint · 根证书指纹: {fingerprint}", soft_wrap=True, highlight=False)
+    print(summary.result_line(people, books, found), flush=True)
+    return found.is_even
+
+
+async def _fail_when_it_ends(centre: LocalCentre) -> None:
+    """Raise as soon as the centre's process is gone, instead of trying again for long."""
+    if not hasattr(os, "pidfd_open"):
+        return
+    ended = asyncio.Event()
+    handle = os.pidfd_open(centre.process_id)
+    try:
+        asyncio.get_running_loop().add_reader(handle, ended.set)
+        await ended.wait()
+        raise Unavailable(f"the exchange centre ended by itself: see {centre.log}")
+    finally:
+        asyncio.get_running_loop().remove_reader(handle)
+        os.close(handle)
+
+
+async def _write_evidence(
+    books: Books, clients: Mapping[str, AsyncClient], target: Path
+) -> None:  # fmt: skip
+    """Of a delivery that was signed for, by preference one of a document with several seals."""
+    signed = (outcome for outcome in books.concluded.values() if outcome.signed_for)
+
+    def preference(outcome: Concluded) -> tuple[int, int, str]:
+        return -len(books.sent[outcome.key].document.issuers), outcome.key, outcome.unit
+
+    chosen = min(signed, key=preference)
+    tracking = await clients[chosen.unit].track(chosen.envelope_id)
+    parts = sorted((chosen.directory / "parts").iterdir())
+    await asyncio.to_thread(
+        lambda: evidence.write(evidence.of_delivery(parts, tracking, chosen.unit), target)
+    )
+
+
+class _Display:
+    """Two bars on a terminal; nothing where there is none."""
+
+    def __init__(self, day: Workday, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._sent = self._bars.add_task("sent · 发文", total=len(day.documents))
+        self._concluded = self._bars.add_task("concluded · 办结", total=day.delivery_count)
+
+    def show(self, books: Books) -> None:
+        self._bars.update(self._sent, completed=len(books.sent))
+        self._bars.update(self._concluded, completed=len(books.concluded))
+
+    def __enter__(self) -> _Display:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()

@@ -1,0 +1,1 @@
+"""The contract that every part shares: formats, signatures, identities, errors. No I/O."""

@@ -1,0 +1,1 @@
+"""The exchange centre: takes signed documents in, keeps them, hands them on, records each step."""

@@ -1,0 +1,361 @@
+"""Acknowledge: delivered, signed for, refused - one receipt, one admission, one transaction each.
+
+A decision is made upon the delivery's position (state and seq) as it was read, the centre signs
+what will be true, and the ledger writes it only if the position is still the same; otherwise it
+is read and decided anew. So no lock is held while signing, and of two receipts that race one is
+admitted and the other is shown what won.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from cryptography.hazmat.primitives import hashes
+
+from document_exchange import codes, receipt, signature, transitions
+from document_exchange.certificates import SealTrust
+from document_exchange.errors import (
+    CertificateRevoked,
+    ExchangeError,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    ReceiptRefused,
+    SealOfAnotherUnit,
+    SealRevoked,
+    StateConflict,
+    Unavailable,
+    UnitNotActive,
+)
+from document_exchange.receipt import Receipt, ReceiptType, State
+from exchange_server import events, policy
+from exchange_server.clock import Clock
+from exchange_server.deliver import check_identifier, envelope_not_found
+from exchange_server.registry import RegistryFollower
+from exchange_server.statements import CentreSeal, Signed
+from exchange_server.values import (
+    DeliveryPosition,
+    NewStatement,
+    Outcome,
+    Principal,
+    StatementRecord,
+)
+
+log = structlog.get_logger(__name__)
+
+_TRIES = 8
+"""How often a decision is made anew because the delivery moved on meanwhile."""
+
+TAKEN_FROM_RECIPIENTS = frozenset({ReceiptType.SIGNED_FOR, ReceiptType.REFUSED})
+"""The receipts that a recipient may hand in."""
+
+
+class StatementLedger(Protocol):
+    """What acknowledging asks of the ledger."""
+
+    async def find_position(self, envelope_id: str, recipient: str) -> DeliveryPosition | None: ...
+
+    async def find_statement(
+        self, envelope_id: str, recipient: str, receipt_id: str
+    ) -> StatementRecord | None: ...
+
+    async def find_statement_of_type(
+        self, envelope_id: str, recipient: str, type_: ReceiptType
+    ) -> StatementRecord | None: ...
+
+    async def find_last_statement(
+        self, envelope_id: str, recipient: str
+    ) -> StatementRecord | None: ...
+
+    async def record(self, statement: NewStatement) -> Outcome: ...
+
+    async def confirm_seen(
+        self, unit: str, side: str, envelope_id: str, recipient: str, seq: int
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledger:
+    """Records what recipients say about deliveries."""
+
+    ledger: StatementLedger
+    registry: RegistryFollower
+    trust: SealTrust
+    seal: CentreSeal
+    clock: Clock
+    recorded: Callable[[str, str, str], None]
+    """Told (unit to see it, envelope_id, recipient) after each statement; a hint for watches."""
+
+    async def confirm_delivery(
+        self, principal: Principal, envelope_id: str, manifest_sha256: str
+    ) -> StatementRecord:
+        """The recipient holds everything and verified it: the centre signs DELIVERED, once.
+
+        Raises:
+            NotFound: the caller is no recipient of such an envelope.
+            ReceiptRefused: the digest is not that of the envelope's manifest.
+            StateConflict: the delivery is beyond that.
+        """
+        check_identifier(envelope_id)
+        recipient = principal.unit
+        for _ in range(_TRIES):
+            position = await self._position(envelope_id, recipient)
+            if manifest_sha256 != position.manifest_sha256:
+                raise ReceiptRefused(
+                    "the confirmation is for another manifest", field="manifest_sha256"
+                )
+            if position.state is not State.PENDING:
+                earlier = await self.ledger.find_statement_of_type(
+                    envelope_id, recipient, ReceiptType.DELIVERED
+                )
+                if earlier is not None:
+                    return earlier
+            after = await self._after(position, ReceiptType.DELIVERED, None)
+            now = self.clock()
+            root_crl, seal_crl = self.registry.current().crls_in_force(now)
+            event = events.prepare(
+                "DELIVERED",
+                now,
+                principal,
+                envelope_id=envelope_id,
+                recipient=recipient,
+                seq=position.seq + 1,
+                state_before=position.state,
+                state_after=after,
+                manifest_sha256=position.manifest_sha256,
+            )
+            receipt_id = codes.new_id(now)
+            signed = self.seal.delivered(receipt_id, position, after, event)
+            record = StatementRecord(
+                signed.content, signed.signature, b"", b"", event.content, event.salt
+            )
+            statement = NewStatement(
+                position=position,
+                type=ReceiptType.DELIVERED,
+                state_after=after,
+                by_side="R",
+                principal=principal,
+                seal=None,
+                receipt_id=receipt_id,
+                receipt=signed.content,
+                receipt_signature=signed.signature,
+                admission=b"",
+                admission_signature=b"",
+                root_crl=root_crl.number,
+                seal_crl=seal_crl.number,
+                recorded_at=now,
+                event=event,
+            )
+            if await self._record(statement):
+                return record
+        raise Unavailable("the delivery keeps changing; try again")
+
+    async def record_receipt(
+        self, principal: Principal, content: bytes, signature_der: bytes
+    ) -> StatementRecord:
+        """Admit a receipt of the caller's unit. When this returns, it MUST be durable.
+
+        Raises:
+            ReceiptRefused, NotCanonical: the receipt itself.
+            SignatureRefused and its kinds: its signature or seal.
+            NotFound: the caller is no party of this delivery.
+            StateConflict: the state does not allow it; carries the statement that won.
+        """
+        # 1. The receipt: canonical bytes, schema, and a type that a recipient may hand in.
+        made = receipt.decode_receipt(content)
+        structlog.contextvars.bind_contextvars(envelope_id=made.envelope_id)
+        if made.type not in TAKEN_FROM_RECIPIENTS:
+            raise ReceiptRefused(
+                f"a receipt of type {made.type} can't be handed in; these can: "
+                + ", ".join(sorted(TAKEN_FROM_RECIPIENTS)),
+                field="type",
+                value=made.type,
+            )
+        # 2. The recipient is who calls.
+        if made.recipient != principal.unit:
+            raise envelope_not_found(made.envelope_id)
+        # 3. Recorded before? Then the first answer again.
+        signed = Signed(content, signature_der)
+        earlier = await self._recorded_before(made, signed)
+        if earlier is not None:
+            return earlier
+        # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
+        fingerprint = self._check_seal(principal, made, signed)
+        # 5. The position, the transition, the admission, one transaction.
+        for _ in range(_TRIES):
+            position = await self._position(made.envelope_id, principal.unit)
+            if made.manifest_sha256 != position.manifest_sha256:
+                raise ReceiptRefused(
+                    "the receipt is for another manifest than the envelope has",
+                    field="manifest_sha256",
+                )
+            after = await self._after(position, made.type, made.reason_code)
+            statement, record = self._admit(principal, made, signed, position, after, fingerprint)
+            if await self._record(statement):
+                log.info("receipt_recorded", type=made.type, recipient=principal.unit)
+                return record
+            earlier = await self._recorded_before(made, signed)
+            if earlier is not None:
+                return earlier
+        raise Unavailable("the delivery keeps changing; try again")
+
+    async def confirm_seen(
+        self, principal: Principal, envelope_id: str, recipient: str, seq: int, side: str
+    ) -> None:
+        """Take note of a delivery's statements up to ``seq``; repeats and old seqs do nothing.
+
+        Raises:
+            NotFound: the caller is not that party of such a delivery.
+            InvalidRequest: ``seq`` is negative.
+        """
+        check_identifier(envelope_id)
+        if seq < 0:
+            raise InvalidRequest("seq must not be negative", field="seq")
+        position = await self.ledger.find_position(envelope_id, recipient)
+        party = None
+        if position is not None:
+            party = position.recipient if side == "R" else position.sender
+        if party != principal.unit:
+            raise envelope_not_found(envelope_id)
+        await self.ledger.confirm_seen(principal.unit, side, envelope_id, recipient, seq)
+
+    def _check_seal(self, principal: Principal, made: Receipt, signed: Signed) -> bytes:
+        certificate = signature.verify(signed.content, signed.signature)
+        seal = self.trust.check(certificate, at=self.clock(), crls=None)
+        if seal.unit != principal.unit:
+            raise SealOfAnotherUnit(
+                f"the receipt is sealed by {seal}, the caller is {principal.unit}", seal=str(seal)
+            )
+        if str(seal) != made.by:
+            raise ReceiptRefused(
+                f"the receipt says that it is by {made.by}, its seal is of {seal}", field="by"
+            )
+        fingerprint = certificate.fingerprint(hashes.SHA256())
+        policy.check_seal(self.registry.current(), fingerprint, principal.unit)
+        return fingerprint
+
+    def _admit(
+        self,
+        principal: Principal,
+        made: Receipt,
+        signed: Signed,
+        position: DeliveryPosition,
+        after: State,
+        seal: bytes,
+    ) -> tuple[NewStatement, StatementRecord]:
+        now = self.clock()
+        root_crl, seal_crl = self.registry.current().crls_in_force(now)
+        event = events.prepare(
+            made.type.value,
+            now,
+            principal,
+            envelope_id=made.envelope_id,
+            recipient=principal.unit,
+            seq=position.seq + 1,
+            state_before=position.state,
+            state_after=after,
+            manifest_sha256=position.manifest_sha256,
+            receipt_sha256=hashlib.sha256(signed.content).hexdigest(),
+            certificate_sha256=seal.hex(),
+            detail={"reason_code": made.reason_code.value} if made.reason_code else None,
+        )
+        admission = self.seal.admission(signed, position, after, event)
+        record = StatementRecord(
+            signed.content,
+            signed.signature,
+            admission.content,
+            admission.signature,
+            event.content,
+            event.salt,
+        )
+        statement = NewStatement(
+            position=position,
+            type=made.type,
+            state_after=after,
+            by_side="R",
+            principal=principal,
+            seal=seal,
+            receipt_id=made.receipt_id,
+            receipt=signed.content,
+            receipt_signature=signed.signature,
+            admission=admission.content,
+            admission_signature=admission.signature,
+            root_crl=root_crl.number,
+            seal_crl=seal_crl.number,
+            recorded_at=now,
+            event=event,
+        )
+        return statement, record
+
+    async def _recorded_before(self, made: Receipt, signed: Signed) -> StatementRecord | None:
+        earlier = await self.ledger.find_statement(
+            made.envelope_id, made.recipient or "", made.receipt_id
+        )
+        if earlier is not None and earlier.receipt != signed.content:
+            raise ReceiptRefused(
+                f"receipt_id {made.receipt_id} was already used for another receipt",
+                field="receipt_id",
+            )
+        return earlier
+
+    async def _position(self, envelope_id: str, recipient: str) -> DeliveryPosition:
+        position = await self.ledger.find_position(envelope_id, recipient)
+        if position is None:
+            raise envelope_not_found(envelope_id)
+        return position
+
+    async def _after(
+        self, position: DeliveryPosition, type_: ReceiptType, reason: receipt.ReasonCode | None
+    ) -> State:
+        try:
+            return transitions.after(position.state, type_, reason)
+        except StateConflict as conflict:
+            won = await self.ledger.find_last_statement(position.envelope_id, position.recipient)
+            if won is None:
+                raise
+            raise StateConflict(
+                conflict.message,
+                winning=(
+                    won.receipt, won.receipt_signature, won.admission, won.admission_signature,
+                ),
+                **conflict.attributes,
+            ) from None  # fmt: skip
+
+    async def _record(self, statement: NewStatement) -> bool:
+        """Whether it was recorded; False if the delivery has moved on."""
+        try:
+            outcome = await self.ledger.record(statement)
+        except Unavailable:
+            # The transaction may have been committed all the same: look.
+            position = statement.position
+            found = await self.ledger.find_statement(
+                position.envelope_id, position.recipient, statement.receipt_id
+            )
+            if found is None:
+                raise
+            outcome = Outcome("RECORDED" if found.event == statement.event.content else "CHANGED")
+        if outcome.code == "CHANGED":
+            return False
+        if outcome.code != "RECORDED":
+            raise _refusal(outcome, statement)
+        position = statement.position
+        self.recorded(position.sender, position.envelope_id, position.recipient)
+        return True
+
+
+def _refusal(outcome: Outcome, statement: NewStatement) -> ExchangeError:
+    unit = statement.principal.unit
+    match outcome.code:
+        case "NOT_FOUND":
+            return NotFound()
+        case "UNIT_NOT_ACTIVE":
+            return UnitNotActive(f"unit {unit} is not active", unit=unit)
+        case "CERTIFICATE_REVOKED":
+            return CertificateRevoked()
+        case "SEAL_REVOKED":
+            return SealRevoked(f"the seal of {unit} has been revoked", unit=unit)
+    return InternalError(f"the ledger answered {outcome.code}")

@@ -1,0 +1,133 @@
+"""From our values to the messages of the wire contract, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from document_exchange.errors import InvalidRequest
+from document_exchange.receipt import State
+from document_exchange.v1 import directory_pb2, envelope_pb2
+from exchange_server.registry import Unit
+from exchange_server.values import (
+    AcceptedEnvelope,
+    DeliveryStatus,
+    DeliverySummary,
+    StatementRecord,
+    SubmissionSummary,
+)
+
+
+def statement(record: StatementRecord) -> envelope_pb2.Statement:
+    made = envelope_pb2.Statement(
+        receipt=envelope_pb2.SignedBytes(
+            content=record.receipt, signature=record.receipt_signature
+        ),
+        event=record.event,
+        event_salt=record.event_salt,
+    )
+    if record.admission:
+        made.admission.content = record.admission
+        made.admission.signature = record.admission_signature
+    return made
+
+
+def envelope(accepted: AcceptedEnvelope, chain: Iterable[bytes]) -> envelope_pb2.Envelope:
+    return envelope_pb2.Envelope(
+        manifest=accepted.manifest,
+        signatures=accepted.signatures,
+        accepted=statement(accepted.accepted),
+        chain=chain,
+        revocation_lists=[revocation_list(der) for der in (accepted.root_crl, accepted.seal_crl)],
+    )
+
+
+def revocation_list(der: bytes) -> envelope_pb2.RevocationList:
+    return envelope_pb2.RevocationList(der=der)
+
+
+def delivery(summary: DeliverySummary) -> envelope_pb2.Delivery:
+    return envelope_pb2.Delivery(
+        envelope_id=summary.envelope_id,
+        recipient=summary.recipient,
+        sender=summary.sender,
+        state=_state(summary.state),
+        seq=summary.seq,
+        title=summary.title,
+        doc_id=summary.doc_id,
+        number=summary.number,
+        business=summary.business,
+        genre=summary.genre,
+        urgency=summary.urgency,
+        recipient_kind=summary.kind,
+        part_count=summary.part_count,
+        size_bytes=summary.size_bytes,
+        accepted_at=_timestamp(summary.accepted_at),
+        updated_at=_timestamp(summary.updated_at),
+    )
+
+
+def delivery_status(status: DeliveryStatus) -> envelope_pb2.DeliveryStatus:
+    return envelope_pb2.DeliveryStatus(
+        recipient=status.recipient,
+        state=_state(status.state),
+        seq=status.seq,
+        updated_at=_timestamp(status.updated_at),
+    )
+
+
+def submission(summary: SubmissionSummary) -> envelope_pb2.Submission:
+    return envelope_pb2.Submission(
+        envelope_id=summary.envelope_id,
+        title=summary.title,
+        doc_id=summary.doc_id,
+        number=summary.number,
+        accepted_at=_timestamp(summary.accepted_at),
+        deliveries=[delivery_status(status) for status in summary.deliveries],
+    )
+
+
+def unit(record: Unit) -> directory_pb2.Unit:
+    return directory_pb2.Unit(
+        unit_id=record.unit_id,
+        name_zh=record.name_zh,
+        name_en=record.name_en,
+        short_zh=record.short_zh,
+        kind=record.kind,
+        organisation_code=record.organisation_code,
+        credit_code=record.credit_code,
+        region=record.region,
+        issuer_marks=record.issuer_marks,
+        groups=record.groups,
+        acts_for=record.acts_for,
+        status=directory_pb2.UnitStatus.Value(f"UNIT_STATUS_{record.status}"),
+    )
+
+
+def states(numbers: Iterable[int]) -> list[State]:
+    """The states of a filter; none means all.
+
+    Raises:
+        InvalidRequest: a number is no state.
+    """
+    found = []
+    for number in numbers:
+        if number == envelope_pb2.DELIVERY_STATE_UNSPECIFIED:
+            continue
+        if number not in envelope_pb2.DeliveryState.values():
+            raise InvalidRequest(f"{number} is not a state of a delivery", field="states")
+        name = envelope_pb2.DeliveryState.Name(envelope_pb2.DeliveryState.ValueType(number))
+        found.append(State(name.removeprefix("DELIVERY_STATE_")))
+    return found
+
+
+def _state(state: State) -> envelope_pb2.DeliveryState.ValueType:
+    return envelope_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.value}")
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(at)
+    return made

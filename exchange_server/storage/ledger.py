@@ -1,0 +1,411 @@
+"""The ledger on PostgreSQL: what each step asks of it, as one round trip each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import asyncpg
+
+from document_exchange.manifest import Manifest
+from document_exchange.receipt import ReceiptType, State
+from exchange_server.attention import Key, Waiting
+from exchange_server.registry import Certificate, Crl, Registry, Unit
+from exchange_server.storage.database import Database
+from exchange_server.values import (
+    Acceptance,
+    AcceptedEnvelope,
+    Block,
+    DeliveryPosition,
+    DeliveryStatus,
+    DeliverySummary,
+    NewStatement,
+    Outcome,
+    PreparedEvent,
+    StatementRecord,
+    SubmissionSummary,
+)
+
+_FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+class Ledger:
+    """Implements the ports of the steps. Errors: see ``Database``."""
+
+    def __init__(self, database: Database, *, longest_upload: timedelta) -> None:
+        self._db = database
+        self._longest_upload = longest_upload
+
+    # ---------------------------------------------------------------- the registry
+
+    async def registry_version(self) -> int:
+        return int(await self._db.value("registry_version"))
+
+    async def load_registry(self) -> Registry:
+        version, units, certificates, businesses, crls = await self._db.transaction(
+            ["registry_version", "units", "certificates", "businesses", "newest_crls"]
+        )
+        lists = {row["issuer"]: Crl(row["number"], row["next_update"], row["der"]) for row in crls}
+        return Registry(
+            version=version[0]["version"],
+            units={row["unit_id"]: _unit(row) for row in units},
+            certificates={
+                row["fingerprint"]: Certificate(
+                    row["identity"],
+                    row["profile"],
+                    row["not_before"],
+                    row["not_after"],
+                    row["revoked"],
+                )
+                for row in certificates
+            },
+            businesses=frozenset(row["code"] for row in businesses),
+            root_crl=lists.get("root"),
+            seal_crl=lists.get("seal-ca"),
+        )
+
+    async def ensure_partitions(self) -> int:
+        """Make the partitions of the coming months; returns how many were made."""
+        return int(await self._db.value("ensure_partitions"))
+
+    # ---------------------------------------------------------------- submit
+
+    async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None:
+        return _envelope(await self._db.row("find_envelope", envelope_id))
+
+    async def find_fault(
+        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
+    ) -> str:
+        return str(
+            await self._db.value("find_fault", sender, doc_id, list(earlier), envelope_id)
+        )
+
+    async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
+        """Write an envelope with all that belongs to it, or nothing.
+
+        Raises:
+            Unavailable: the outcome is unknown.
+        """
+        document = accepted.document
+        event = acceptance.event
+        blocks = acceptance.blocks
+        row = await self._db.row(
+            "accept_envelope",
+            accepted.envelope_id,
+            accepted.sender,
+            accepted.sender_system,
+            acceptance.principal.fingerprint,
+            acceptance.acts_for,
+            document.doc_id,
+            document.business,
+            document.genre.value,
+            document.urgency.value,
+            document.title,
+            document.number or "",
+            sorted({e for e in (accepted.supersedes, accepted.refers_to) if e is not None}),
+            acceptance.manifest,
+            bytes.fromhex(event.event.manifest_sha256 or ""),
+            list(acceptance.signatures),
+            list(acceptance.seals),
+            acceptance.root_crl,
+            acceptance.seal_crl,
+            [part.part_id for part in accepted.parts],
+            [part.size for part in accepted.parts],
+            [bytes.fromhex(part.sha256) for part in accepted.parts],
+            [block.part for block in blocks],
+            [block.number for block in blocks],
+            [block.key for block in blocks],
+            [block.size_bytes for block in blocks],
+            [block.sha256 for block in blocks],
+            [recipient.unit for recipient in accepted.recipients],
+            [recipient.kind.value for recipient in accepted.recipients],
+            acceptance.accepted_at,
+            acceptance.oldest_block_at,
+            self._longest_upload,
+            acceptance.receipt,
+            acceptance.receipt_signature,
+            event.event.event_id,
+            event.event.actor,
+            event.salt,
+            event.content,
+        )
+        return _outcome(row)
+
+    async def record_event(self, prepared: PreparedEvent) -> None:
+        await self._db.value(
+            "record_event",
+            prepared.event.event_id,
+            prepared.at,
+            prepared.event.type,
+            prepared.event.actor,
+            prepared.event.envelope_id,
+            prepared.event.recipient,
+            prepared.salt,
+            prepared.content,
+        )
+
+    async def named_objects(self, envelope_ids: Sequence[str]) -> set[str]:
+        """The keys of all objects that belong to these envelopes."""
+        rows = await self._db.rows("named_objects", list(envelope_ids))
+        return {row["object_key"] for row in rows}
+
+    # ---------------------------------------------------------------- deliver
+
+    async def list_deliveries(
+        self, unit: str, states: Sequence[State], before: str | None, limit: int
+    ) -> list[DeliverySummary]:
+        rows = await self._db.rows(
+            "list_deliveries", unit, [state.value for state in states], before or _LAST_ID, limit
+        )
+        return [_delivery(row) for row in rows]
+
+    async def find_delivery(self, unit: str, envelope_id: str) -> DeliverySummary | None:
+        row = await self._db.row("find_delivery", unit, envelope_id)
+        return _delivery(row) if row else None
+
+    async def find_envelope_for(self, unit: str, envelope_id: str) -> AcceptedEnvelope | None:
+        return _envelope(await self._db.row("find_envelope_for", unit, envelope_id))
+
+    async def find_part_for(
+        self, unit: str, envelope_id: str, part_id: str
+    ) -> tuple[int, Sequence[Block]] | None:
+        rows = await self._db.rows("find_part_for", unit, envelope_id, part_id)
+        if not rows:
+            return None
+        blocks = [
+            Block(row["part"], row["block"], row["object_key"], row["size_bytes"], row["sha256"])
+            for row in rows
+            if row["object_key"] is not None  # an empty part has no block
+        ]
+        return rows[0]["part_size"], blocks
+
+    async def waiting_deliveries(
+        self, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
+    ) -> list[Waiting[DeliverySummary]]:
+        rows = await self._waiting("waiting_deliveries", unit, keys, after, limit)
+        return [
+            Waiting((row["envelope_id"], row["recipient"]), row["waiting_seq"], _delivery(row))
+            for row in rows
+        ]
+
+    async def waiting_submissions(
+        self, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
+    ) -> list[Waiting[SubmissionSummary]]:
+        rows = await self._waiting("waiting_submissions", unit, keys, after, limit)
+        return [
+            Waiting(
+                (row["envelope_id"], row["recipient"]),
+                row["waiting_seq"],
+                _submission(row, (_status(row),)),
+            )
+            for row in rows
+        ]
+
+    async def _waiting(
+        self, query: str, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
+    ) -> list[asyncpg.Record]:
+        if keys is None:
+            return await self._db.rows(query, unit, *(after or _FIRST_KEY), limit)
+        return await self._db.rows(query + "_of", unit, [k[0] for k in keys], [k[1] for k in keys])
+
+    async def notify(self, payload: str) -> None:
+        await self._db.value("notify", payload)
+
+    # ---------------------------------------------------------------- acknowledge
+
+    async def find_position(self, envelope_id: str, recipient: str) -> DeliveryPosition | None:
+        row = await self._db.row("find_position", envelope_id, recipient)
+        if row is None:
+            return None
+        return DeliveryPosition(
+            row["envelope_id"],
+            row["recipient"],
+            row["sender"],
+            State(row["state"]),
+            row["seq"],
+            row["manifest_sha256"],
+        )
+
+    async def find_statement(
+        self, envelope_id: str, recipient: str, receipt_id: str
+    ) -> StatementRecord | None:
+        return _statement(
+            await self._db.row("find_statement", envelope_id, recipient, receipt_id)
+        )
+
+    async def find_statement_of_type(
+        self, envelope_id: str, recipient: str, type_: ReceiptType
+    ) -> StatementRecord | None:
+        return _statement(
+            await self._db.row("find_statement_of_type", envelope_id, recipient, type_.value)
+        )
+
+    async def find_last_statement(self, envelope_id: str, recipient: str) -> StatementRecord | None:
+        return _statement(await self._db.row("find_last_statement", envelope_id, recipient))
+
+    async def record(self, statement: NewStatement) -> Outcome:
+        """Write a statement with its effect, if the delivery still stands where it was read.
+
+        Raises:
+            Unavailable: the outcome is unknown.
+        """
+        position = statement.position
+        event = statement.event
+        row = await self._db.row(
+            "record_statement",
+            position.envelope_id,
+            position.recipient,
+            position.seq,
+            position.state.value,
+            statement.state_after.value,
+            statement.type.value,
+            statement.by_side,
+            statement.principal.unit,
+            statement.principal.fingerprint,
+            statement.seal,
+            statement.receipt_id,
+            statement.receipt,
+            statement.receipt_signature,
+            statement.admission or None,
+            statement.admission_signature or None,
+            statement.root_crl,
+            statement.seal_crl,
+            statement.recorded_at,
+            event.event.event_id,
+            event.event.actor,
+            event.salt,
+            event.content,
+        )
+        return _outcome(row)
+
+    async def confirm_seen(
+        self, unit: str, side: str, envelope_id: str, recipient: str, seq: int
+    ) -> None:
+        await self._db.value("confirm_seen", unit, side, envelope_id, recipient, seq)
+
+    # ---------------------------------------------------------------- track
+
+    async def list_statuses(
+        self, envelope_id: str, recipient: str | None, after: str, limit: int
+    ) -> list[DeliveryStatus]:
+        rows = await self._db.rows("list_statuses", envelope_id, recipient, after, limit)
+        return [_status(row) for row in rows]
+
+    async def list_statements(
+        self, envelope_id: str, statuses: Sequence[DeliveryStatus]
+    ) -> Mapping[str, list[StatementRecord]]:
+        found: dict[str, list[StatementRecord]] = defaultdict(list)
+        for row in await self._db.rows(
+            "list_statements", envelope_id, [s.recipient for s in statuses], [s.seq for s in statuses]
+        ):
+            statement = _statement(row)
+            if statement is not None:
+                found[row["recipient"]].append(statement)
+        return found
+
+    async def crls_of(self, envelope_id: str, recipients: Sequence[str]) -> list[bytes]:
+        rows = await self._db.rows("crls_of", envelope_id, list(recipients))
+        return [row["der"] for row in rows]
+
+    async def list_submissions(
+        self, unit: str, states: Sequence[State], before: str | None, limit: int
+    ) -> list[SubmissionSummary]:
+        rows = await self._db.rows(
+            "list_submissions", unit, [state.value for state in states], before or _LAST_ID, limit
+        )
+        statuses: dict[str, list[DeliveryStatus]] = defaultdict(list)
+        for row in await self._db.rows("statuses_of", [row["envelope_id"] for row in rows]):
+            statuses[row["envelope_id"]].append(_status(row))
+        return [_submission(row, tuple(statuses[row["envelope_id"]])) for row in rows]
+
+
+def _unit(row: asyncpg.Record) -> Unit:
+    return Unit(
+        unit_id=row["unit_id"],
+        name_zh=row["name_zh"],
+        name_en=row["name_en"],
+        short_zh=row["short_zh"],
+        kind=row["kind"],
+        organisation_code=row["organisation_code"],
+        credit_code=row["credit_code"],
+        region=row["region"],
+        issuer_marks=tuple(row["issuer_marks"]),
+        groups=tuple(row["groups"]),
+        acts_for=tuple(row["acts_for"]),
+        status=row["status"],
+    )
+
+
+def _envelope(row: asyncpg.Record | None) -> AcceptedEnvelope | None:
+    if row is None:
+        return None
+    return AcceptedEnvelope(
+        envelope_id=row["envelope_id"],
+        sender=row["sender"],
+        manifest=row["manifest"],
+        manifest_sha256=row["manifest_sha256"],
+        signatures=tuple(row["signatures"]),
+        accepted=StatementRecord(
+            row["receipt"], row["receipt_signature"], b"", b"", row["event"], row["event_salt"]
+        ),
+        accepted_at=row["accepted_at"],
+        root_crl=row["root_crl"],
+        seal_crl=row["seal_crl"],
+    )
+
+
+def _statement(row: asyncpg.Record | None) -> StatementRecord | None:
+    if row is None:
+        return None
+    return StatementRecord(
+        row["receipt"],
+        row["receipt_signature"],
+        row["admission"],
+        row["admission_signature"],
+        row["event"],
+        row["event_salt"],
+    )
+
+
+def _delivery(row: asyncpg.Record) -> DeliverySummary:
+    return DeliverySummary(
+        envelope_id=row["envelope_id"],
+        recipient=row["recipient"],
+        sender=row["sender"],
+        state=State(row["state"]),
+        seq=row["seq"],
+        title=row["title"],
+        doc_id=row["doc_id"],
+        number=row["number"],
+        business=row["business"],
+        genre=row["genre"],
+        urgency=row["urgency"],
+        kind=row["kind"],
+        part_count=row["part_count"],
+        size_bytes=row["size_bytes"],
+        accepted_at=row["accepted_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _status(row: asyncpg.Record) -> DeliveryStatus:
+    return DeliveryStatus(row["recipient"], State(row["state"]), row["seq"], row["updated_at"])
+
+
+def _submission(row: asyncpg.Record, statuses: tuple[DeliveryStatus, ...]) -> SubmissionSummary:
+    return SubmissionSummary(
+        envelope_id=row["envelope_id"],
+        title=row["title"],
+        doc_id=row["doc_id"],
+        number=row["number"],
+        accepted_at=row["accepted_at"],
+        deliveries=statuses,
+    )
+
+
+def _outcome(row: asyncpg.Record | None) -> Outcome:
+    if row is None:
+        return Outcome("NO_ANSWER")
+    return Outcome(row["outcome"], row["detail"] or "")

@@ -1,0 +1,33 @@
+"""Brings a ledger's schema up to date, or prints the SQL that would."""
+
+from __future__ import annotations
+
+import io
+from importlib import resources
+
+from alembic import command
+from alembic.config import Config
+
+
+def _config(dsn: str, output: io.StringIO | None) -> Config:
+    config = Config(output_buffer=output)
+    config.set_main_option(
+        "script_location", str(resources.files("exchange_server.storage") / "migrations")
+    )
+    config.attributes["dsn"] = dsn
+    return config
+
+
+def migrate(dsn: str) -> None:
+    """Upgrade to the newest revision; runs an event loop of its own, so call it outside of one.
+
+    ``dsn`` is that of the schema's owner. Safe to repeat: what is there already is left alone.
+    """
+    command.upgrade(_config(dsn, None), "head")
+
+
+def migration_sql() -> str:
+    """The whole schema as one SQL script, for those who let nobody else migrate."""
+    output = io.StringIO()
+    command.upgrade(_config("postgresql://", output), "head", sql=True)
+    return output.getvalue()

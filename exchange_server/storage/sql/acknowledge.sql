@@ -1,0 +1,38 @@
+-- name: find_position
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq,
+       encode(e.manifest_sha256, 'hex') as manifest_sha256
+  from exchange.deliveries d join exchange.envelopes e using (envelope_id)
+ where d.envelope_id = $1::uuid and d.recipient = $2;
+
+-- name: find_statement
+select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
+       coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
+  from exchange.statements s
+  join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
+ where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid;
+
+-- name: find_statement_of_type
+select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
+       coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
+  from exchange.statements s
+  join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
+ where s.envelope_id = $1::uuid and s.recipient = $2 and s.type = $3
+ order by s.seq desc limit 1;
+
+-- name: find_last_statement
+select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
+       coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
+  from exchange.statements s
+  join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
+ where s.envelope_id = $1::uuid and s.recipient = $2
+ order by s.seq desc limit 1;
+
+-- name: record_statement
+select outcome, detail from exchange.record_statement(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22);
+
+-- name: confirm_seen
+select exchange.confirm_seen($1, $2, $3, $4, $5);
+
+-- name: notify
+select pg_notify('attention', $1);

@@ -1,0 +1,56 @@
+-- name: list_deliveries
+select e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title, e.doc_id, e.number,
+       e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes, e.accepted_at, d.updated_at
+  from exchange.deliveries d join exchange.envelopes e using (envelope_id)
+ where d.recipient = $1 and d.envelope_id < $3::uuid
+   and (cardinality($2::text[]) = 0 or d.state = any ($2))
+ order by d.envelope_id desc limit $4;
+
+-- name: find_delivery
+select e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title, e.doc_id, e.number,
+       e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes, e.accepted_at, d.updated_at
+  from exchange.deliveries d join exchange.envelopes e using (envelope_id)
+ where d.envelope_id = $2::uuid and d.recipient = $1;
+
+-- name: find_envelope_for
+select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signatures, e.accepted_at,
+       e.receipt, e.receipt_signature, v.event, v.salt as event_salt,
+       r.der as root_crl, s.der as seal_crl
+  from exchange.envelopes e
+  join exchange.events v on v.event_no = e.event_no and v.at = e.accepted_at
+  join exchange.crls r on r.issuer = 'root' and r.number = e.root_crl
+  join exchange.crls s on s.issuer = 'seal-ca' and s.number = e.seal_crl
+ where e.envelope_id = $2::uuid
+   and (e.sender = $1 or exists (select from exchange.deliveries d
+                                  where d.envelope_id = $2::uuid and d.recipient = $1));
+
+-- name: find_part_for
+select p.size_bytes as part_size, b.part, b.block, b.object_key, b.size_bytes, b.sha256
+  from exchange.parts p
+  left join exchange.blocks b using (envelope_id, part)
+ where p.envelope_id = $2::uuid and p.part_id = $3
+   and (exists (select from exchange.envelopes e where e.envelope_id = $2::uuid and e.sender = $1)
+        or exists (select from exchange.deliveries d
+                    where d.envelope_id = $2::uuid and d.recipient = $1))
+ order by b.block;
+
+-- name: waiting_deliveries
+select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
+       e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
+       e.accepted_at, d.updated_at
+  from exchange.attention a
+  join exchange.deliveries d using (envelope_id, recipient)
+  join exchange.envelopes e using (envelope_id)
+ where a.unit_id = $1 and a.side = 'R' and (a.envelope_id, a.recipient) > ($2::uuid, $3)
+ order by a.envelope_id, a.recipient limit $4;
+
+-- name: waiting_deliveries_of
+select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
+       e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
+       e.accepted_at, d.updated_at
+  from unnest($2::uuid[], $3::text[]) as k (envelope_id, recipient)
+  join exchange.attention a
+    on a.unit_id = $1 and a.side = 'R' and a.envelope_id = k.envelope_id and a.recipient = k.recipient
+  join exchange.deliveries d on d.envelope_id = k.envelope_id and d.recipient = k.recipient
+  join exchange.envelopes e on e.envelope_id = k.envelope_id
+ order by 2, 3;

@@ -1,0 +1,25 @@
+-- name: registry_version
+select version from exchange.registry_version;
+
+-- name: units
+select u.unit_id, u.name_zh, u.name_en, u.short_zh, u.kind,
+       coalesce(u.organisation_code, '') as organisation_code,
+       coalesce(u.credit_code, '') as credit_code, coalesce(u.region, '') as region,
+       u.issuer_marks, u.groups, u.status,
+       array(select a.issuer from exchange.acts_for a where a.unit_id = u.unit_id order by 1) as acts_for
+  from exchange.units u;
+
+-- name: certificates
+select fingerprint, identity, profile, not_before, not_after, revoked_at is not null as revoked
+  from exchange.certificates
+ where not_after > now() - interval '1 day';
+
+-- name: businesses
+select code from exchange.businesses;
+
+-- name: newest_crls
+select distinct on (issuer) issuer, number, next_update, der
+  from exchange.crls order by issuer, number desc;
+
+-- name: ensure_partitions
+select exchange.ensure_partitions(now() - interval '62 days', 6);

@@ -1,0 +1,305 @@
+"""Submit: from a sealed manifest and a stream of bytes to a durable, accepted envelope.
+
+The steps, in this order (docs/life-of-a-document.md has them with their reasons):
+
+1. the manifest: size, canonical bytes, schema and the rules of the domain;
+2. the sender is who calls;
+3. accepted before? then the first receipt again, without reading a byte of the parts;
+4. the identifier's time, the seals, and policy for every recipient;
+5. the bytes: bounded, hashed, stored block by block;
+6. one transaction writes all of it, and only then is the receipt given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+from cryptography.hazmat.primitives import hashes
+
+from document_exchange import codes, manifest, verification
+from document_exchange.certificates import SealTrust
+from document_exchange.errors import (
+    CertificateRevoked,
+    EnvelopeConflict,
+    EnvelopeIdOutOfRange,
+    ExchangeError,
+    InternalError,
+    ManifestRefused,
+    NotPermitted,
+    SealRevoked,
+    Unavailable,
+    UnitNotActive,
+)
+from document_exchange.manifest import Manifest
+from exchange_server import events, policy
+from exchange_server.budget import Budgets
+from exchange_server.clock import Clock
+from exchange_server.receive import BlobWriter, PartReceiver, Received, RecentParts
+from exchange_server.registry import Crl, RegistryFollower
+from exchange_server.statements import CentreSeal
+from exchange_server.values import (
+    Acceptance,
+    AcceptedEnvelope,
+    Outcome,
+    Principal,
+    StatementRecord,
+)
+
+log = structlog.get_logger(__name__)
+
+OLDEST = timedelta(days=45)
+"""How long before now the time inside an envelope_id may lie."""
+AHEAD = timedelta(minutes=10)
+"""How far ahead of our clock it may be."""
+
+
+class SubmissionLedger(Protocol):
+    """What submitting asks of the ledger."""
+
+    async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None: ...
+
+    async def find_fault(
+        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
+    ) -> str: ...
+
+    async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The ACCEPTED statement, and whether it is of an earlier call."""
+
+    statement: StatementRecord
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What step 4 found out."""
+
+    acts_for: str
+    seals: tuple[bytes, ...]
+    root_crl: Crl
+    seal_crl: Crl
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Carries out submissions."""
+
+    ledger: SubmissionLedger
+    blobs: BlobWriter
+    registry: RegistryFollower
+    trust: SealTrust
+    seal: CentreSeal
+    budgets: Budgets
+    recent: RecentParts
+    clock: Clock
+    idle_timeout_s: float
+    accepted: Callable[[str, Sequence[str]], None]
+    """Told (envelope_id, recipients) after each acceptance; a hint for those who watch."""
+
+    async def submit(
+        self,
+        principal: Principal,
+        manifest_bytes: bytes,
+        signatures: Sequence[bytes],
+        chunks: AsyncIterator[tuple[str, bytes]],
+    ) -> Submitted:
+        """Accept an envelope. When this returns, the envelope MUST be durable in ledger and store.
+
+        Raises:
+            Refused and its kinds, NotPermitted, SenderMismatch: nothing of it remains but objects
+                that the sweep removes.
+            Unavailable: the outcome may be unknown; send the same again.
+        """
+        # 1. The manifest.
+        document = manifest.decode(manifest_bytes)
+        structlog.contextvars.bind_contextvars(envelope_id=document.envelope_id)
+        # 2. The sender.
+        policy.check_sender(principal, document)
+        # 3. Accepted before?
+        earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
+        if earlier is not None:
+            return earlier
+        # 4. Identifier, seals, policy.
+        checked = await self._check(principal, document, manifest_bytes, signatures)
+        # 5. The bytes.
+        received = await PartReceiver(
+            envelope_id=document.envelope_id,
+            unit=principal.unit,
+            parts=document.parts,
+            blobs=self.blobs,
+            budgets=self.budgets,
+            recent=self.recent,
+            clock=self.clock,
+            idle_timeout_s=self.idle_timeout_s,
+        ).receive(chunks)
+        # 6. One transaction.
+        return await self._accept(
+            principal, document, manifest_bytes, signatures, checked, received
+        )
+
+    async def _accepted_before(
+        self, envelope_id: str, principal: Principal, manifest_bytes: bytes
+    ) -> Submitted | None:
+        found = await self.ledger.find_envelope(envelope_id)
+        if found is None:
+            return None
+        if found.sender != principal.unit or found.manifest != manifest_bytes:
+            raise EnvelopeConflict(
+                f"envelope_id {envelope_id} was already used for another document: "
+                "make a new one for each document",
+                envelope_id=envelope_id,
+            )
+        return Submitted(found.accepted, repeated=True)
+
+    async def _check(
+        self,
+        principal: Principal,
+        document: Manifest,
+        manifest_bytes: bytes,
+        signatures: Sequence[bytes],
+    ) -> _Checked:
+        now = self.clock()
+        registry = self.registry.current()
+        check_envelope_id(document.envelope_id, now)
+        sealed = verification.verify_seals(
+            document, manifest_bytes, signatures, self.trust, at=now, crls=None
+        )
+        seals = []
+        for seal, certificate in sealed:
+            fingerprint = certificate.fingerprint(hashes.SHA256())
+            policy.check_seal(registry, fingerprint, seal.unit or "")
+            seals.append(fingerprint)
+        acts_for = policy.check_submission(registry, principal, document)
+        root_crl, seal_crl = registry.crls_in_force(now)
+        fault = await self.ledger.find_fault(
+            document.sender, document.document.doc_id, _earlier(document), document.envelope_id
+        )
+        if fault:
+            raise _refusal(Outcome(fault), document)
+        return _Checked(acts_for, tuple(seals), root_crl, seal_crl)
+
+    async def _accept(
+        self,
+        principal: Principal,
+        document: Manifest,
+        manifest_bytes: bytes,
+        signatures: Sequence[bytes],
+        checked: _Checked,
+        received: Received,
+    ) -> Submitted:
+        now = self.clock()
+        manifest_sha256 = manifest.sha256_hex(manifest_bytes)
+        event = events.prepare(
+            "ENVELOPE_ACCEPTED",
+            now,
+            principal,
+            envelope_id=document.envelope_id,
+            seq=0,
+            manifest_sha256=manifest_sha256,
+        )
+        signed = self.seal.accepted(document.envelope_id, manifest_sha256, signatures, event)
+        acceptance = Acceptance(
+            principal=principal,
+            acts_for=checked.acts_for,
+            seals=checked.seals,
+            signatures=tuple(signatures),
+            manifest=manifest_bytes,
+            blocks=received.blocks,
+            oldest_block_at=received.oldest_block_at,
+            accepted_at=now,
+            receipt=signed.content,
+            receipt_signature=signed.signature,
+            event=event,
+            root_crl=checked.root_crl.number,
+            seal_crl=checked.seal_crl.number,
+        )
+        outcome = await self._commit(acceptance, document)
+        if outcome.code == "ACCEPTED":
+            self.accepted(document.envelope_id, [r.unit for r in document.recipients])
+            log.info(
+                "envelope_accepted",
+                recipients=len(document.recipients),
+                parts=len(document.parts),
+                size_bytes=sum(part.size for part in document.parts),
+            )
+            return Submitted(
+                StatementRecord(
+                    signed.content, signed.signature, b"", b"", event.content, event.salt
+                ),
+                repeated=False,
+            )
+        if outcome.code == "EXISTS":
+            earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
+            if earlier is not None:
+                return earlier
+        raise _refusal(outcome, document)
+
+    async def _commit(self, acceptance: Acceptance, document: Manifest) -> Outcome:
+        try:
+            return await self.ledger.accept(acceptance, document)
+        except Unavailable:
+            # The transaction may have been committed all the same: look, and delete nothing.
+            if await self.ledger.find_envelope(document.envelope_id) is None:
+                raise
+            return Outcome("EXISTS")
+
+
+def check_envelope_id(envelope_id: str, now: datetime) -> None:
+    """The time inside a UUIDv7 must be near: ids are the ledger's order and its partitions.
+
+    Raises:
+        EnvelopeIdOutOfRange
+    """
+    made_at = codes.uuid7_time(envelope_id)
+    if not now - OLDEST <= made_at <= now + AHEAD:
+        raise EnvelopeIdOutOfRange(
+            f"envelope_id {envelope_id} is of {made_at:%Y-%m-%d %H:%M} UTC: it must be of the last "
+            f"{OLDEST.days} days; check the clock and make a new one",
+            field="envelope_id",
+            value=envelope_id,
+        )
+
+
+def _earlier(document: Manifest) -> list[str]:
+    return sorted({e for e in (document.supersedes, document.refers_to) if e is not None})
+
+
+def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:
+    """The error for what the ledger found when it looked again."""
+    doc_id = document.document.doc_id
+    match outcome.code:
+        case "DOC_ID_TAKEN":
+            return EnvelopeConflict(
+                f"doc_id {doc_id} was already used by {document.sender}; a further envelope with "
+                "it must say which earlier one it supersedes or refers to",
+                field="document.doc_id",
+                value=doc_id,
+            )
+        case "EARLIER_UNKNOWN":
+            return ManifestRefused(
+                "supersedes and refers_to must name an earlier envelope of the same sender with "
+                f"doc_id {doc_id}",
+                field="supersedes" if document.supersedes else "refers_to",
+            )
+        case "UNIT_NOT_ACTIVE":
+            return UnitNotActive(f"unit {document.sender} is not active", unit=document.sender)
+        case "CERTIFICATE_REVOKED":
+            return CertificateRevoked()
+        case "SEAL_REVOKED":
+            return SealRevoked("a seal on this manifest has been revoked", seal=outcome.detail)
+        case "RECIPIENTS_REFUSED":
+            return policy.recipients_refused(
+                dict.fromkeys(outcome.detail.split(","), "the unit is closed")
+            )
+        case "ACTS_FOR":
+            return NotPermitted(f"{document.sender} no longer acts for {outcome.detail}")
+        case "TOO_SLOW":
+            return Unavailable("the upload took too long; send again")
+    return InternalError(f"the ledger answered {outcome.code}")

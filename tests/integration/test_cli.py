@@ -1,0 +1,197 @@
+"""The command line and the real centre, each command a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exchange_client.testing import LocalCentre
+
+
+class Shell:
+    """A shell in which EXCHANGE_CONFIG is set, in an empty directory."""
+
+    def __init__(self, centre: LocalCentre, directory: Path) -> None:
+        self.directory = directory
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("LANG", "LC_ALL", "LC_MESSAGES", "EXCHANGE_PROFILE")
+        } | {"EXCHANGE_CONFIG": str(centre.config_dir), "LANG": "C.UTF-8"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "exchange_client.cli", *arguments],
+            cwd=self.directory,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    def rows(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
+        out = self.run("--json", *arguments, code=code).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def send(self, title: str, *more: str) -> str:
+        (self.directory / "notice.pdf").write_bytes(b"%PDF-1.7 " + title.encode())
+        arguments = ("send", "notice.pdf", "--to", "qd-jiaoyu", "--title", title, *more)
+        (row,) = self.rows("--profile", "qd-caizheng", *arguments)
+        return str(row["envelope_id"])
+
+
+@pytest.fixture
+def shell(local_centre: LocalCentre, tmp_path: Path) -> Shell:
+    return Shell(local_centre, tmp_path)
+
+
+def test_send_receive_sign_and_track(shell: Shell) -> None:
+    envelope_id = shell.send(
+        "关于编制部门预算的通知", "--urgency", "urgent", "--number", "青财预〔2009〕16号"
+    )
+
+    waiting = shell.rows("--profile", "qd-jiaoyu", "inbox")
+    (row,) = [each for each in waiting if each["envelope_id"] == envelope_id]
+    assert (row["state"], row["urgency"], row["sender"]) == ("PENDING", "URGENT", "qd-caizheng")
+    assert row["accepted_at"].endswith("Z")
+
+    (received,) = shell.rows("--profile", "qd-jiaoyu", "receive", "--sign", envelope_id)
+    assert received["state"] == "SIGNED_FOR"
+    (part,) = received["parts"]
+    path = shell.directory / part["path"]
+    assert path.read_bytes() == "%PDF-1.7 关于编制部门预算的通知".encode()
+    assert path.parent.parent.parent == shell.directory / "received"
+
+    steps = shell.rows("--profile", "qd-caizheng", "track", envelope_id)
+    assert [each["type"] for each in steps] == ["ACCEPTED", "DELIVERED", "SIGNED_FOR"]
+    sent = shell.rows("--profile", "qd-caizheng", "outbox", "--state", "signed_for")
+    assert sent[0]["envelope_id"] == envelope_id
+    assert sent[0]["deliveries"][0]["state"] == "SIGNED_FOR"
+
+
+def test_tables_speak_chinese(shell: Shell) -> None:
+    envelope_id = shell.send("关于报送统计年报的通知")
+    table = shell.run("--profile", "qd-jiaoyu", "inbox", "--lang", "zh").stdout
+    (line,) = [line for line in table.splitlines() if envelope_id in line]
+    assert "待送达" in line
+    assert "关于报送统计年报的通知" in line
+    assert "来文单位" in table
+    units = shell.run("--lang", "zh", "--profile", "qd-jiaoyu", "units").stdout
+    assert "青岛市财政局" in units
+    assert "Finance Bureau" in shell.run("--profile", "qd-jiaoyu", "units").stdout
+
+
+def test_everything_that_waits_is_received_once(shell: Shell) -> None:
+    shell.rows("--profile", "qd-jiaoyu", "receive", "--sign")
+    sent = {shell.send(f"通知 {number}") for number in range(3)}
+    received = shell.rows("--profile", "qd-jiaoyu", "receive")
+    assert {each["envelope_id"] for each in received} == sent
+    again = shell.run("--profile", "qd-jiaoyu", "receive")
+    assert (again.stdout, again.stderr) == ("", "nothing to show\n")
+    signed = shell.rows("--profile", "qd-jiaoyu", "receive", "--sign")
+    assert {(each["envelope_id"], each["state"]) for each in signed} == {
+        (envelope_id, "SIGNED_FOR") for envelope_id in sent
+    }
+
+
+def test_refuse(shell: Shell) -> None:
+    envelope_id = shell.send("关于商请协调公交线路的函")
+    refusal = ("--profile", "qd-jiaoyu", "refuse", envelope_id, "--reason", "NOT_OUR_REMIT")
+    assert "[STATE_CONFLICT]" in shell.run(*refusal, code=6).stderr
+    shell.rows("--profile", "qd-jiaoyu", "receive", envelope_id)
+    assert "refused" in shell.run(*refusal).stdout
+    (last,) = shell.rows("--profile", "qd-caizheng", "track", envelope_id)[-1:]
+    assert (last["type"], last["reason_code"]) == ("REFUSED", "NOT_OUR_REMIT")
+    bogus = shell.run("--profile", "qd-jiaoyu", "refuse", envelope_id, "--reason", "BOGUS", code=2)
+    assert "WRONG_RECIPIENT" in bogus.stderr
+
+
+def test_groups_become_recipients(shell: Shell) -> None:
+    (shell.directory / "a.csv").write_text("1,2\n")
+    (row,) = shell.rows(
+        *("--profile", "qd-caizheng", "send", "a.csv", "--to", "@all-departments"),
+        *("--cc", "qd-zhengfu,qd-jiaoyu", "--title", "数据", "--business", "DATA"),
+    )
+    assert row["recipients"][-1] == "qd-zhengfu"
+    assert {"qd-jiaoyu", "qd-tongji"} <= set(row["recipients"])
+    assert "qd-caizheng" not in row["recipients"]
+    assert len(set(row["recipients"])) == len(row["recipients"])
+
+
+def test_a_joint_issue_takes_the_seals_of_other_profiles(shell: Shell) -> None:
+    (shell.directory / "a.pdf").write_bytes(b"%PDF")
+    command = ["--profile", "qd-zhengfuban", "send", "a.pdf", "--to", "qd-jiaoyu"]
+    command += ["--title", "意见", "--issuer", "qd-zhengfu", "--issuer", "qd-zhengfuban"]
+    assert "[SIGNATURE_MISSING]" in shell.run(*command, code=6).stderr
+    shell.run(*command, "--seal", "qd-zhengfu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["track", "0121a0c4-5f80-7abc-8def-0123456789ab"], 6, "NOT_FOUND"),
+        (["track", "nonsense"], 2, "INVALID_REQUEST"),
+        (["receive", "0121a0c4-5f80-7abc-8def-0123456789ab"], 6, "NOT_FOUND"),
+        (["send", "/etc/hostname", "--to", "qd-nobody", "--title", "t"], 6, "RECIPIENTS_REFUSED"),
+        (["inbox", "--state", "LOST"], 2, "INVALID_REQUEST"),
+        (["--profile", "nobody", "inbox"], 3, "CONFIGURATION"),
+    ],
+)
+def test_exit_codes(shell: Shell, arguments: list[str], code: int, said: str) -> None:
+    done = shell.run("--json", "--profile", "qd-caizheng", *arguments, code=code)
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["error"] == said
+
+
+def test_of_several_some_may_fail(shell: Shell) -> None:
+    envelope_id = shell.send("通知")
+    unknown = "0121a0c4-5f80-7abc-8def-0123456789ab"
+    rows = shell.rows("--profile", "qd-jiaoyu", "receive", unknown, envelope_id, code=1)
+    assert [row["envelope_id"] for row in rows] == [envelope_id]
+
+
+def test_following_goes_on_until_interrupted(shell: Shell) -> None:
+    arguments = ("--json", "--profile", "qd-jiaoyu", "receive", "--follow", "--sign")
+    with shell.start(*arguments) as process:
+        assert process.stdout is not None
+        envelope_id = shell.send("跟踪接收")
+        for line in process.stdout:
+            if json.loads(line)["envelope_id"] == envelope_id:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30) == ("", '{"notice": "interrupted"}\n')
+    assert process.returncode == 130
+
+
+def test_a_reader_that_has_enough_is_told_nothing(shell: Shell) -> None:
+    with shell.start("--json", "--profile", "qd-jiaoyu", "units") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_profiles(shell: Shell, local_centre: LocalCentre, tmp_path: Path) -> None:
+    listed = {row["profile"]: row for row in shell.rows("profile", "list")}
+    assert listed["qd-caizheng"]["address"] == local_centre.address
+    assert listed["qd-caizheng"]["seal"] is True
+    mine = Shell(local_centre, tmp_path)
+    mine._environment["EXCHANGE_CONFIG"] = str(tmp_path / "mine")
+    source = local_centre.config_dir / "qd-caizheng"
+    (row,) = mine.rows("profile", "import", str(source))
+    assert row["profile"] == "qd-caizheng"
+    assert mine.rows("units")  # the only profile needs no name
+    mine.run("profile", "import", str(source), code=3)

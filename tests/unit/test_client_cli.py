@@ -1,0 +1,206 @@
+"""The command line without a centre: speed, options, languages, output, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+from exchange_client.cli import exchange, main
+from exchange_client.cli.command import report
+from exchange_client.cli.output import Output, as_json, printable
+from exchange_client.cli.words import Words, default_language
+
+from document_exchange.errors import (
+    BY_CODE,
+    EnvelopeConflict,
+    ExchangeError,
+    NotPermitted,
+    SealExpired,
+    StateConflict,
+    Unavailable,
+)
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def no_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_CONFIG", str(tmp_path / "none"))
+    for variable in ("EXCHANGE_PROFILE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"grpc", "cryptography", "msgspec", "rich", "asyncio", "google"}
+    program = (
+        "import sys; from exchange_client.cli import main; main(['--help']);"
+        f"print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+    assert "track" in done.stdout
+
+
+def test_every_command_explains_itself(capsys: Captured) -> None:
+    for name in exchange.commands:
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr()
+        assert shown.out.startswith(f"Usage: exchange {name}")
+        assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["bogus"],
+        ["inbox", "--bogus"],
+        ["inbox", "--state", "PENDING", "--all"],
+        ["send", "--to", "qd-jiaoyu", "--title", "t"],
+        ["send", "/does/not/exist", "--to", "qd-jiaoyu", "--title", "t"],
+        ["refuse", "0121a0c4-5f80-7abc-8def-0123456789ab"],
+        ["receive", "--follow", "0121a0c4-5f80-7abc-8def-0123456789ab"],
+        ["--lang", "fr", "units"],
+    ],
+)
+def test_wrong_usage_is_2_and_on_stderr(arguments: list[str], capsys: Captured) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "exchange" in shown.err
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_error_is_one_json_object_wherever_json_was_asked_for(
+    place: int, capsys: Captured
+) -> None:
+    arguments = ["units"]
+    arguments.insert(place, "--json")
+    assert main(arguments) == 3
+    shown = capsys.readouterr()
+    error = json.loads(shown.err)
+    assert (error["error"], error["exit_code"]) == ("CONFIGURATION", 3)
+    assert error["message"]
+    assert error["what_to_do"]
+    assert shown.out == ""
+
+
+def test_a_missing_profile_is_3_and_says_what_to_do(capsys: Captured) -> None:
+    assert main(["inbox"]) == 3
+    message = capsys.readouterr().err
+    assert "exchange profile import" in message
+    assert "[CONFIGURATION]" in message
+
+
+def test_an_empty_list_of_profiles_is_no_error(capsys: Captured) -> None:
+    assert main(["profile", "list", "--lang", "zh"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "没有记录\n")
+
+
+def test_a_broken_profile_is_listed_with_its_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "profile.toml").write_text("address =")
+    monkeypatch.setenv("EXCHANGE_CONFIG", str(tmp_path))
+    assert main(["profile", "list", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["code"] == "CONFIGURATION"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("environment", "language"),
+        [
+            ({}, "en"),
+            ({"LANG": "zh_CN.UTF-8"}, "zh"),
+            ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+            ({"LANG": "de_DE.UTF-8", "LC_MESSAGES": "zh_TW"}, "zh"),
+        ],
+    )
+    def test_the_language_follows_the_locale(
+        self, environment: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        assert default_language() == language
+
+    @pytest.mark.parametrize("language", ["en", "zh"])
+    def test_there_is_advice_for_every_error(self, language: str) -> None:
+        words = Words(language)
+        for cls in BY_CODE.values():
+            codes = tuple(c.code for c in cls.__mro__ if issubclass(c, ExchangeError))
+            assert words.advice(codes) or cls is ExchangeError
+
+
+class TestOutput:
+    def test_what_a_terminal_would_obey_is_not_printed(self) -> None:
+        assert printable("a\x1b[2Jb\u202ec\n") == "a�[2Jb�c�"
+        line = as_json({"title": "a\x9b2J\x1b\u202e通知"})
+        assert line == '{"title": "a\\u009b2J\\u001b\\u202e通知"}'
+        assert json.loads(line) == {"title": "a\x9b2J\x1b\u202e通知"}
+
+    def test_json_has_times_in_utc(self, capsys: Captured) -> None:
+        at = datetime(2026, 11, 20, 1, 2, 3, 456789, tzinfo=UTC)
+        Output(Words("en"), as_json=True).table([{"at": at}, {"at": at}], ["at"])
+        assert capsys.readouterr().out == '{"at": "2026-11-20T01:02:03.456Z"}\n' * 2
+
+    def test_a_table_has_words_of_the_language_and_times_with_their_zone(
+        self, capsys: Captured
+    ) -> None:
+        at = datetime(2026, 11, 20, 1, 2, 3, tzinfo=UTC)
+        rows = [{"state": "PENDING", "title": "PENDING[bold]", "accepted_at": at}]
+        output = Output(Words("zh"), as_json=False)
+        assert output.table(rows, ["state", "title", "accepted_at"]) == 1
+        shown = capsys.readouterr().out
+        assert "待送达" in shown
+        assert "PENDING[bold]" in shown
+        assert "受理时间" in shown
+        assert at.astimezone().isoformat(sep=" ") in shown
+
+    def test_wide_characters_are_aligned(self, capsys: Captured) -> None:
+        rows = [{"title": "通知", "number": "A"}, {"title": "abcd", "number": "B"}]
+        Output(Words("en"), as_json=False).table(rows, ["title", "number"])
+        lines = capsys.readouterr().out.splitlines()
+        first = next(line for line in lines if "通知" in line)
+        second = next(line for line in lines if "abcd" in line)
+        assert first.index("A") + 2 == second.index("B")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("error", "exit_code"),
+        [
+            (NotPermitted("no"), 4),
+            (Unavailable("later"), 5),
+            (SealExpired("old"), 6),
+            (EnvelopeConflict("taken"), 6),
+            (StateConflict("too late", state="REFUSED"), 6),
+            (PermissionError(13, "denied"), 3),
+            (OSError(28, "full"), 5),
+            (click.UsageError("how?"), 2),
+        ],
+    )
+    def test_each_has_its_exit_code(
+        self, error: Exception, exit_code: int, capsys: Captured
+    ) -> None:
+        assert report(Output(Words("en"), as_json=False), error) == exit_code
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert "error:" in shown.err
+        assert "what to do:" in shown.err
+
+    def test_attributes_reach_programs(self, capsys: Captured) -> None:
+        report(Output(Words("en"), as_json=True), StateConflict("too late", state="REFUSED"))
+        error = json.loads(capsys.readouterr().err)
+        assert error["error"] == "STATE_CONFLICT"
+        assert error["attributes"] == {"state": "REFUSED"}
+
+    def test_an_error_of_our_own_making_is_not_hidden(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            report(Output(Words("en"), as_json=False), ZeroDivisionError())
