@@ -42,7 +42,7 @@ from exchange_server.storage.database import Database
 from exchange_server.storage.ledger import Ledger
 from exchange_server.storage.notifications import Notifications
 from exchange_server.submit import Submitter
-from exchange_server.sweep import Sweeper
+from exchange_server.sweep import Swept, Sweeper
 from exchange_server.track import Tracker
 
 log = structlog.get_logger(__name__)
@@ -248,6 +248,25 @@ def load_signer(certificate_path: Path, key_path: Path) -> KeySigner:
     except (ValueError, TypeError) as error:
         raise KeyUnusable(f"the key in {key_path} can't be read: {error}") from error
     return KeySigner(certificate, key)
+
+
+async def sweep(settings: Settings, *, remove: bool) -> Swept:
+    """One sweep over the blob store, outside of any server."""
+    limits = settings.limits
+    database = Database(
+        settings.ledger.dsn.get_secret_value(),
+        connections=2,
+        timeout_s=settings.ledger.timeout_s,
+    )
+    await database.open()
+    blobs = blob_store(settings.blobs)
+    try:
+        ledger = Ledger(database, longest_upload=limits.longest_upload)
+        sweeper = Sweeper(ledger, blobs, system_clock, limits.longest_upload)
+        return await sweeper.sweep(remove=remove)
+    finally:
+        blobs.close()
+        await database.close()
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:

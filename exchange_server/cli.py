@@ -1,0 +1,135 @@
+"""The command ``exchange-server``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from document_exchange.errors import ExchangeError
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+# gRPC for Python has no setting for the TLS version. A suite that no certificate of ours can serve
+# leaves nothing of TLS 1.2, and TLS 1.3 has suites of its own. It is read when grpc is imported.
+_NO_TLS_1_2 = "ECDHE-RSA-AES128-GCM-SHA256"
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(package_name="document-exchange")
+def cli() -> None:
+    """The exchange centre: run it, bring its ledger up to date, tend it."""
+
+
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="Settings (TOML).")
+def run(config: Path) -> None:
+    """Run one server process until SIGTERM, then finish what was accepted.
+
+    When it listens, it prints one line: {"listening": "HOST:PORT"}.
+    """
+    os.environ["GRPC_SSL_CIPHER_SUITES"] = _NO_TLS_1_2
+    import uvloop
+
+    from exchange_server import app, logs
+    from exchange_server.config import load
+
+    settings = load(config)
+    logs.configure(settings.log_level)
+
+    def ready(port: int) -> None:
+        host = settings.listen.rpartition(":")[0]
+        click.echo(json.dumps({"listening": f"{host}:{port}"}))
+
+    uvloop.run(app.serve(settings, ready))
+
+
+@cli.command()
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Everything is kept here; a later start goes on with it.",
+)
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The units (TOML). Default: a sample of a few.",
+)
+def dev(state: Path, registry: Path | None) -> None:
+    """Run a whole centre for development: database, store, authority, server, client profiles.
+
+    Stays until Ctrl-C. When all is ready it prints one line and writes STATE/dev.json.
+    """
+    from exchange_server.dev import DevStack
+
+    sys.exit(DevStack(state, registry).run())
+
+
+@cli.command()
+@click.option("--dsn", envvar="EXCHANGE_SERVER_OWNER_DSN", help="The ledger, as its owner.")
+@click.option("--sql", is_flag=True, help="Print the SQL instead.")
+def migrate(dsn: str | None, sql: bool) -> None:
+    """Bring the ledger's schema up to date."""
+    from exchange_server.storage import migrate as migrations
+
+    if sql:
+        click.echo(migrations.migration_sql())
+    elif dsn is None:
+        raise click.UsageError("--dsn or EXCHANGE_SERVER_OWNER_DSN is needed")
+    else:
+        migrations.migrate(dsn)
+
+
+@cli.command("import-units")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--dsn", envvar="EXCHANGE_SERVER_OWNER_DSN", help="The ledger, as its owner.")
+@click.option("--check", is_flag=True, help="Only check the file.")
+def import_units(file: Path, dsn: str | None, check: bool) -> None:
+    """Bring the units, businesses and regions of FILE (TOML) into the ledger, all or nothing."""
+    from exchange_server import units
+
+    found = units.read_file(file)
+    if not check:
+        if dsn is None:
+            raise click.UsageError("--dsn or EXCHANGE_SERVER_OWNER_DSN is needed")
+        asyncio.run(units.import_file(dsn, found))
+    click.echo(
+        f"{len(found.unit)} units, {len(found.business)} lines of business, "
+        f"{len(found.region)} regions: {'checked' if check else 'imported'}"
+    )
+
+
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="Settings (TOML).")
+@click.option("--remove", is_flag=True, help="Really remove; without it, only count.")
+def sweep(config: Path, remove: bool) -> None:
+    """Remove objects that belong to no accepted envelope. A running server does so by itself."""
+    from exchange_server import app
+    from exchange_server.config import load
+
+    swept = asyncio.run(app.sweep(load(config), remove=remove))
+    what = "removed" if remove else "to be removed with --remove"
+    click.echo(f"{swept.listed} objects, {swept.removed} {what}")
+
+
+def main() -> None:
+    """Entry point: our errors become one line on standard error and an exit code."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ExchangeError as error:
+        click.echo(f"{error.message} [{error.code}]", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
