@@ -47,7 +47,7 @@ demo: $(READY) ## A city's workday, end to end, with its books balanced; FILES=D
 	$(PY) -m demo $(if $(FILES),--files "$(FILES)") $(ARGS)
 
 run: $(READY) ## Start the whole stack with the demo's units and stay; STATE=DIR keeps it elsewhere
-	exec $(BIN)/exchange-server dev --state "$(STATE)" $(ARGS)
+	exec $(BIN)/exchange-server dev --state "$(STATE)" --registry demo/city.toml $(ARGS)
 
 test: lint types imports proto-check pytest ## Everything: lint, types, import contract, wire contract, tests
 

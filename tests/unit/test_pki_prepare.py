@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from document_exchange.errors import InvalidRequest
 from exchange_pki import prepare
@@ -22,7 +23,10 @@ from tests.authority_for_tests import (
     TRUST_DOMAIN,
     copy_of_authority,
     new_key,
+    new_private_key,
 )
+
+Validity = tuple[datetime, datetime]
 
 
 @pytest.fixture(scope="module")
@@ -101,26 +105,26 @@ def test_a_wrong_order_names_its_field(
     assert caught.value.attributes["field"] == field
 
 
+def validity(authority: Authority, order: Order, now: datetime = FOUNDED_AT) -> Validity:
+    certificate = prepared(authority, order, now).builder.sign(new_private_key(), hashes.SHA256())
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+
 def test_a_certificate_begins_a_little_earlier_and_lasts_as_long_as_its_profile(
     authority: Authority,
 ) -> None:
-    draft = prepared(authority, SYSTEM)
     begins = FOUNDED_AT.replace(microsecond=0) - timedelta(minutes=10)
-    assert draft.builder._not_valid_before == begins.replace(tzinfo=None)
     # Both ends belong to it: 30 days are from 09:20:15 to 09:20:14.
     ends = begins + timedelta(days=30) - timedelta(seconds=1)
-    assert draft.builder._not_valid_after == ends.replace(tzinfo=None)
+    assert validity(authority, SYSTEM) == (begins, ends)
 
 
 def test_no_certificate_begins_before_its_issuer(authority: Authority) -> None:
-    issuer = authority.certificate("tls-ca")
-    now = issuer.not_valid_before_utc + timedelta(minutes=1)
-    draft = prepared(authority, SYSTEM, now)
-    assert draft.builder._not_valid_before == issuer.not_valid_before_utc.replace(tzinfo=None)
+    first = authority.certificate("tls-ca").not_valid_before_utc
+    assert validity(authority, SYSTEM, first + timedelta(minutes=1))[0] == first
 
 
 def test_a_moment_of_another_time_zone_is_the_same_moment(authority: Authority) -> None:
-    beijing = timezone(timedelta(hours=8))
-    ends = datetime(2026, 11, 21, 8, 0, tzinfo=beijing)
-    draft = prepared(authority, dataclasses.replace(SYSTEM, not_after=ends))
-    assert draft.builder._not_valid_after == datetime(2026, 11, 21, 0, 0)  # noqa: DTZ001
+    ends = datetime(2026, 11, 21, 8, 0, tzinfo=timezone(timedelta(hours=8)))
+    order = dataclasses.replace(SYSTEM, not_after=ends)
+    assert validity(authority, order)[1] == datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
