@@ -142,7 +142,7 @@ class Offices:
     async def _receive(self, unit: str, group: asyncio.TaskGroup) -> None:
         """Take everything that comes to one unit, until cancelled."""
         taken: set[str] = set()
-        async with aclosing(self._clients[unit].watch()) as deliveries:  # type: ignore[type-var]
+        async with aclosing(self._clients[unit].watch()) as deliveries:
             async for delivery in deliveries:
                 if delivery.state not in AWAITING or delivery.envelope_id in taken:
                     continue

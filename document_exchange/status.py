@@ -55,9 +55,7 @@ def to_status(error: ExchangeError) -> status_pb2.Status:
             status,
             envelope_pb2.Statement(
                 receipt=envelope_pb2.SignedBytes(content=receipt, signature=receipt_signature),
-                admission=envelope_pb2.SignedBytes(
-                    content=admission, signature=admission_signature
-                )
+                admission=envelope_pb2.SignedBytes(content=admission, signature=admission_signature)
                 if admission
                 else None,
             ),

@@ -42,7 +42,7 @@ from exchange_server.storage.database import Database
 from exchange_server.storage.ledger import Ledger
 from exchange_server.storage.notifications import Notifications
 from exchange_server.submit import Submitter
-from exchange_server.sweep import Swept, Sweeper
+from exchange_server.sweep import Sweeper, Swept
 from exchange_server.track import Tracker
 
 log = structlog.get_logger(__name__)

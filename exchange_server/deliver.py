@@ -131,8 +131,6 @@ def _chunks(data: bytes, offset: int) -> list[memoryview]:
     return [view[at : at + CHUNK_BYTES] for at in range(offset, len(data), CHUNK_BYTES)]
 
 
-
-
 def page_limit(page_size: int, largest: int = LARGEST_PAGE) -> int:
     """How many entries a page gets.
 
@@ -168,6 +166,4 @@ def check_identifier(envelope_id: str) -> None:
 
 def envelope_not_found(envelope_id: str) -> NotFound:
     """The same answer for what does not exist and for what is not the caller's to see."""
-    return NotFound(
-        f"there is no envelope {envelope_id} that you may see", envelope_id=envelope_id
-    )
+    return NotFound(f"there is no envelope {envelope_id} that you may see", envelope_id=envelope_id)

@@ -34,7 +34,7 @@ _STORING_AT_ONCE = 2
 class BlobWriter(Protocol):
     """Where blocks are stored; durable when ``put`` returns."""
 
-    async def put(self, key: str, data: bytes | bytearray) -> None: ...
+    async def put(self, key: str, data: bytes | bytearray, sha256: bytes | None = None) -> None: ...
 
 
 class RecentParts(Protocol):
@@ -119,19 +119,17 @@ class PartReceiver:
         if part.size == 0:
             _check_digest(part, whole.hexdigest())
 
-    async def _store(
-        self, part: int, number: int, data: bytes | bytearray, digest: bytes
-    ) -> None:
+    async def _store(self, part: int, number: int, data: bytes | bytearray, digest: bytes) -> None:
         await self._wait_until_stored(_STORING_AT_ONCE - 1)
         now = self.clock()
         self._oldest = self._oldest or now
         key = f"{now:%Y-%m-%d}/{self.envelope_id}/{secrets.token_hex(8)}"
         self._blocks.append(Block(part, number, key, len(data), digest))
-        self._storing.add(asyncio.create_task(self._put(key, data)))
+        self._storing.add(asyncio.create_task(self._put(key, data, digest)))
 
-    async def _put(self, key: str, data: bytes | bytearray) -> None:
+    async def _put(self, key: str, data: bytes | bytearray, digest: bytes) -> None:
         try:
-            await self.blobs.put(key, data)
+            await self.blobs.put(key, data, digest)
         finally:
             self.budgets.give_back(self.unit, len(data))
 

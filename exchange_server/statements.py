@@ -35,7 +35,7 @@ class CentreSeal:
         signatures: Sequence[bytes],
         event: PreparedEvent,
     ) -> Signed:
-        """ACCEPTED: seq 0, for all recipients. Sign it before the transaction that makes it true."""
+        """ACCEPTED: seq 0, for all recipients; signed before the transaction that makes it so."""
         return self._sign(
             Receipt(
                 schema=receipt.RECEIPT_SCHEMA,

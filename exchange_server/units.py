@@ -147,7 +147,8 @@ def _check_unique(found: RegistryFile) -> None:
 async def _write(connection: Any, found: RegistryFile) -> None:
     await connection.executemany(
         """insert into exchange.businesses (code, name_zh, name_en) values ($1, $2, $3)
-           on conflict (code) do update set name_zh = excluded.name_zh, name_en = excluded.name_en""",
+           on conflict (code) do update
+               set name_zh = excluded.name_zh, name_en = excluded.name_en""",
         [(b.code, b.name_zh, b.name_en) for b in found.business],
     )
     await connection.executemany(

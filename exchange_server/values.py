@@ -1,4 +1,4 @@
-"""The values that the steps of a document's life pass around. Frozen; no behaviour beyond reading."""
+"""The values that the steps of a document's life pass around. Frozen; no behaviour."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
 from exchange_pki.authority import Authority
 from exchange_pki.keys import Passphrase
 from exchange_pki.prepare import Order

@@ -67,7 +67,7 @@ class Drain:
 
 
 @dataclass(frozen=True)
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs leave it untyped
+class Guard(grpc.aio.ServerInterceptor):
     """Admits calls, and answers for their errors."""
 
     registry: RegistryFollower
@@ -129,7 +129,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs leav
         try:
             principal = caller.principal_of(context)
             structlog.contextvars.bind_contextvars(
-                method=method, unit=principal.unit or str(principal.identity), peer=principal.address
+                method=method,
+                unit=principal.unit or str(principal.identity),
+                peer=principal.address,
             )
             policy.may_call(principal, method)
             self.still_admitted(principal)

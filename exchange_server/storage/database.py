@@ -95,7 +95,7 @@ class Database:
             return await self._open_pool().fetchval(self._sql[name], *arguments)
 
     async def transaction(self, names: Sequence[str]) -> list[list[asyncpg.Record]]:
-        """The rows of several queries without arguments, all of one snapshot. Raises as ``rows``."""
+        """The rows of queries without arguments, all of one snapshot. Raises as ``rows``."""
         async with (
             _passing_errors(),
             self._open_pool().acquire() as connection,

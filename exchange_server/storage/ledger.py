@@ -78,9 +78,7 @@ class Ledger:
     async def find_fault(
         self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
     ) -> str:
-        return str(
-            await self._db.value("find_fault", sender, doc_id, list(earlier), envelope_id)
-        )
+        return str(await self._db.value("find_fault", sender, doc_id, list(earlier), envelope_id))
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
         """Write an envelope with all that belongs to it, or nothing.
@@ -231,9 +229,7 @@ class Ledger:
     async def find_statement(
         self, envelope_id: str, recipient: str, receipt_id: str
     ) -> StatementRecord | None:
-        return _statement(
-            await self._db.row("find_statement", envelope_id, recipient, receipt_id)
-        )
+        return _statement(await self._db.row("find_statement", envelope_id, recipient, receipt_id))
 
     async def find_statement_of_type(
         self, envelope_id: str, recipient: str, type_: ReceiptType
@@ -298,7 +294,10 @@ class Ledger:
     ) -> Mapping[str, list[StatementRecord]]:
         found: dict[str, list[StatementRecord]] = defaultdict(list)
         for row in await self._db.rows(
-            "list_statements", envelope_id, [s.recipient for s in statuses], [s.seq for s in statuses]
+            "list_statements",
+            envelope_id,
+            [s.recipient for s in statuses],
+            [s.seq for s in statuses],
         ):
             statement = _statement(row)
             if statement is not None:

@@ -1,4 +1,4 @@
-"""Keeps one connection listening to the ledger's notifications, and reconnects it when it breaks."""
+"""Keeps one connection listening to the ledger's notifications, across breaks of it."""
 
 from __future__ import annotations
 

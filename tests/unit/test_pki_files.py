@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from document_exchange.errors import ConfigurationError
 from exchange_pki import files
 from exchange_pki.authority import Authority
 from exchange_pki.handout import Errand, run
+
+from document_exchange.errors import ConfigurationError
 from tests.authority_for_tests import PASSPHRASE, SEAL, TRUST_DOMAIN
 
 

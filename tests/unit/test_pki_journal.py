@@ -9,23 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from document_exchange.errors import ConfigurationError
 from exchange_pki import check, files
 from exchange_pki import crl as crls
 from exchange_pki.authority import Authority
 from exchange_pki.journal import (
     SCHEMA,
     CrlIntent,
+    CrlIssued,
     Entry,
     Failed,
     Founded,
+    Issued,
     IssueIntent,
     Journal,
+    Revoked,
     RevokeIntent,
 )
 from exchange_pki.layout import Layout
 from exchange_pki.register import Register
+
+from document_exchange.errors import ConfigurationError
 from tests.authority_for_tests import (
     PASSPHRASE,
     SEAL,
@@ -268,12 +271,10 @@ class TestDamage:
         with pytest.raises(ConfigurationError, match="founding"):
             load(state)
 
-    def test_an_outcome_without_intent(self, tmp_path: Path) -> None:
+    def test_an_outcome_without_intent(self) -> None:
         register = Register()
         crl_intent = CrlIntent(at=AT, operation="a", issuer="root", number=1, revoked=0)
         register.apply([FOUNDED, crl_intent])
-        from exchange_pki.journal import CrlIssued, Issued, Revoked
-
         wrong: tuple[Entry, ...] = (
             CrlIssued(at=AT, operation="b", sha256="00"),
             Issued(at=AT, operation="a", certificate=b""),
@@ -284,8 +285,6 @@ class TestDamage:
                 register.apply([entry])
 
     def test_a_revocation_of_what_was_never_issued(self) -> None:
-        from exchange_pki.journal import Revoked
-
         register = Register()
         intent = RevokeIntent(at=AT, operation="a", serial="ff", reason="superseded")
         with pytest.raises(ConfigurationError, match="never issued"):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
-from document_exchange.errors import ConfigurationError, KeyUnusable
 from exchange_pki import keys
 from exchange_pki.authority import Authority
 from exchange_pki.keys import PASSPHRASE_VARIABLE, KeyRing, Passphrase
 from exchange_pki.layout import Layout
+
+from document_exchange.errors import ConfigurationError, KeyUnusable
 from tests.authority_for_tests import (
     PASSPHRASE,
     SEAL,

@@ -13,14 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from document_exchange.errors import InternalError, InvalidRequest
 from exchange_pki import prepare, rules
 from exchange_pki import profile as profiles
 from exchange_pki.authority import Authority
 from exchange_pki.lint import LintedCertificate, LintRefused, lint
 from exchange_pki.prepare import Draft, Order
 from exchange_pki.rules import RULES, Case
+
+from document_exchange.errors import InternalError, InvalidRequest
 from tests.authority_for_tests import (
     FOUNDED_AT,
     ORDERS,
@@ -153,7 +153,11 @@ BROKEN: Sequence[tuple[str, str, Change]] = (
     ("form", "no subject key identifier", without("SubjectKeyIdentifier")),
     ("form", "no SAN", without("SubjectAlternativeName")),
     ("form", "no EKU", without("ExtendedKeyUsage")),
-    ("form", "far too many names", san(names(*[x509.DNSName(f"h{n}.example") for n in range(400)]))),
+    (
+        "form",
+        "far too many names",
+        san(names(*[x509.DNSName(f"h{n}.example") for n in range(400)])),
+    ),
     # The serial number
     ("serial", "a counter", with_field("serial", 1)),
     ("serial", "64 bits", with_field("serial", 1 << 63)),
@@ -193,7 +197,11 @@ BROKEN: Sequence[tuple[str, str, Change]] = (
     ),
     # Basic constraints
     ("constraints", "a CA", with_extension(x509.BasicConstraints(True, None), critical=True)),
-    ("constraints", "a CA of length 0", with_extension(x509.BasicConstraints(True, 0), critical=True)),
+    (
+        "constraints",
+        "a CA of length 0",
+        with_extension(x509.BasicConstraints(True, 0), critical=True),
+    ),
     ("constraints", "not critical", loosened("BasicConstraints")),
     ("constraints", "absent", without("BasicConstraints")),
     # Key usage
@@ -232,7 +240,11 @@ BROKEN: Sequence[tuple[str, str, Change]] = (
     ("names", "another kind", san(names(uri=f"{DOMAIN}/unit/qd-caizheng/seal/oa"))),
     ("names", "staff", san(names(uri=f"{DOMAIN}/staff/oa"))),
     ("names", "the centre", san(names(uri=f"{DOMAIN}/centre/server/oa"))),
-    ("names", "another domain", san(names(uri="spiffe://other.example/unit/qd-caizheng/system/oa"))),
+    (
+        "names",
+        "another domain",
+        san(names(uri="spiffe://other.example/unit/qd-caizheng/system/oa")),
+    ),
     ("names", "no SPIFFE ID", san(names(uri="https://exchange.example/"))),
     ("names", "a query", san(names(uri=f"{DOMAIN}/unit/qd-caizheng/system/oa?x=1"))),
     ("names", "a capital", san(names(uri=f"{DOMAIN}/unit/QD-caizheng/system/oa"))),

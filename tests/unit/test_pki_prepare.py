@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-
-from document_exchange.errors import InvalidRequest
 from exchange_pki import prepare
 from exchange_pki import profile as profiles
 from exchange_pki.authority import Authority
 from exchange_pki.prepare import Draft, Order
+
+from document_exchange.errors import InvalidRequest
 from tests.authority_for_tests import (
     FOUNDED_AT,
     SEAL,

@@ -6,9 +6,9 @@ import importlib.resources
 from datetime import timedelta
 
 import pytest
+from exchange_pki import profile as profiles
 
 from document_exchange.errors import ConfigurationError, InvalidRequest
-from exchange_pki import profile as profiles
 
 TEXT = (importlib.resources.files("exchange_pki") / "profiles" / "seal.toml").read_text()
 ROOT_TEXT = (importlib.resources.files("exchange_pki") / "profiles" / "root.toml").read_text()

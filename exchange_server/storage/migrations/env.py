@@ -1,4 +1,4 @@
-"""Runs the revisions, either over asyncpg or (``--sql``) as a script for a database administrator."""
+"""Runs the revisions, either over asyncpg or (``--sql``) as a script to read or run by hand."""
 
 import asyncio
 
@@ -7,11 +7,13 @@ import sqlalchemy as sa
 from alembic import context
 from sqlalchemy.ext.asyncio import create_async_engine
 
-VERSION_TABLE = {"version_table": "ledger_revision", "version_table_schema": "public"}
+VERSION_TABLE = "ledger_revision"
 
 
 def _run(connection: sa.Connection) -> None:
-    context.configure(connection=connection, **VERSION_TABLE)
+    context.configure(
+        connection=connection, version_table=VERSION_TABLE, version_table_schema="public"
+    )
     with context.begin_transaction():
         context.run_migrations()
 
@@ -30,7 +32,12 @@ async def _online() -> None:
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", literal_binds=True, **VERSION_TABLE)
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        version_table=VERSION_TABLE,
+        version_table_schema="public",
+    )
     with context.begin_transaction():
         context.run_migrations()
 else:

@@ -1,0 +1,1 @@
+"""Benchmarks: full exchanges per second, beside the floor. ``make bench`` runs them."""

@@ -1,0 +1,71 @@
+"""Runs one kind of work with so many at once, and says how fast it went."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+MOST = 5_000
+"""No measurement has more exchanges than this."""
+_WARM_UP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one measurement found."""
+
+    name: str
+    in_flight: int
+    count: int
+    elapsed_s: float
+    latencies_s: tuple[float, ...]
+
+    @property
+    def per_s(self) -> float:
+        """Exchanges per second."""
+        return self.count / self.elapsed_s
+
+    def percentile_ms(self, percent: int) -> float:
+        """The latency that ``percent`` of the exchanges did not exceed, in milliseconds."""
+        if len(self.latencies_s) < 2:
+            return self.latencies_s[0] * 1000
+        cuts = statistics.quantiles(self.latencies_s, n=100, method="inclusive")
+        return cuts[percent - 1] * 1000
+
+
+async def measure(
+    name: str, exchange: Callable[[], Awaitable[None]], *, in_flight: int, seconds: float
+) -> Figures:
+    """Do ``exchange`` over and over, ``in_flight`` at once, for about ``seconds``.
+
+    A short warm-up of the same work comes first and is not counted.
+    """
+    await _work(exchange, in_flight, min(_WARM_UP_S, seconds))
+    began = time.perf_counter()
+    latencies = await _work(exchange, in_flight, seconds)
+    elapsed_s = time.perf_counter() - began
+    return Figures(name, in_flight, len(latencies), elapsed_s, tuple(latencies))
+
+
+async def _work(
+    exchange: Callable[[], Awaitable[None]], in_flight: int, seconds: float
+) -> list[float]:
+    """The latencies, in seconds, of all exchanges that were begun within ``seconds``."""
+    latencies: list[float] = []
+    begun = 0
+    stop_at = time.perf_counter() + seconds
+
+    async def worker() -> None:
+        nonlocal begun
+        while (start := time.perf_counter()) < stop_at and begun < MOST:
+            begun += 1
+            await exchange()
+            latencies.append(time.perf_counter() - start)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(worker())
+    return latencies
