@@ -148,9 +148,15 @@ class Floor:
     """The client's side of the floor."""
 
     def __init__(self, channel: grpc.aio.Channel, size_bytes: int) -> None:
-        self._up = channel.stream_unary(f"/{_SERVICE}/Up")
-        self._down = channel.unary_stream(f"/{_SERVICE}/Down")
-        self._sign = channel.unary_unary(f"/{_SERVICE}/Sign")
+        self._up: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(
+            f"/{_SERVICE}/Up"
+        )
+        self._down: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(
+            f"/{_SERVICE}/Down"
+        )
+        self._sign: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{_SERVICE}/Sign"
+        )
         self._size_bytes = size_bytes
         self._run = secrets.token_hex(8)
         self._numbers = itertools.count()

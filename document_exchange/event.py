@@ -31,7 +31,7 @@ from document_exchange.fields import (
 from document_exchange.receipt import State
 
 SCHEMA: Literal["document-exchange/event/1"] = "document-exchange/event/1"
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 64 * 1024
 SALT_BYTES = 32
 
 

@@ -177,7 +177,7 @@ class AttentionHub:
 class _Reader(Protocol[Summary]):
     async def __call__(
         self, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
-    ) -> list[Waiting[Summary]]: ...
+    ) -> Sequence[Waiting[Summary]]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,7 @@ class PartReceiver:
             await source.expect_end()
             await self._wait_until_stored(0)
         except BaseException:
-            for task in self._storing:
-                task.cancel()
+            # Not cancelled: a thread is at work with each block, and its bytes count until then.
             await asyncio.gather(*self._storing, return_exceptions=True)
             raise
         return Received(tuple(sorted(self._blocks, key=lambda b: (b.part, b.number))), self._oldest)
@@ -115,23 +114,20 @@ class PartReceiver:
                 raise
             if size == part.size and size <= self.recent.largest_bytes:
                 self.recent.remember(self.envelope_id, part.part_id, bytes(data))
-            await self._store(number, block_number, data, digest.digest())
+            self._store(number, block_number, data, digest.digest())
+            await self._wait_until_stored(_STORING_AT_ONCE)
         if part.size == 0:
             _check_digest(part, whole.hexdigest())
 
-    async def _store(self, part: int, number: int, data: bytes | bytearray, digest: bytes) -> None:
-        await self._wait_until_stored(_STORING_AT_ONCE - 1)
+    def _store(self, part: int, number: int, data: bytes | bytearray, digest: bytes) -> None:
         now = self.clock()
         self._oldest = self._oldest or now
         key = f"{now:%Y-%m-%d}/{self.envelope_id}/{secrets.token_hex(8)}"
         self._blocks.append(Block(part, number, key, len(data), digest))
-        self._storing.add(asyncio.create_task(self._put(key, data, digest)))
-
-    async def _put(self, key: str, data: bytes | bytearray, digest: bytes) -> None:
-        try:
-            await self.blobs.put(key, data, digest)
-        finally:
-            self.budgets.give_back(self.unit, len(data))
+        storing = asyncio.create_task(self.blobs.put(key, data, digest))
+        # By callback: a task that is cancelled before it began runs none of its own code.
+        storing.add_done_callback(lambda _: self.budgets.give_back(self.unit, len(data)))
+        self._storing.add(storing)
 
     async def _wait_until_stored(self, at_most: int) -> None:
         while len(self._storing) > at_most:
@@ -194,8 +190,9 @@ class _PartStream:
         """The next chunk that is not empty; False at the end."""
         try:
             async with asyncio.timeout(self._idle_timeout_s):
-                async for self._part_id, self._rest in self._chunks:
-                    if self._rest:
+                async for part_id, data in self._chunks:
+                    if data:
+                        self._part_id, self._rest = part_id, data
                         return True
         except TimeoutError:
             raise DeadlinePassed(

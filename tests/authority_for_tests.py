@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from exchange_pki.authority import Authority
+from exchange_pki.authority import Authority, utc_now
 from exchange_pki.keys import Passphrase
 from exchange_pki.prepare import Order
 
@@ -43,18 +43,21 @@ class Clock:
         self.now += timedelta(**by)
 
 
-_founded: dict[Path, Path] = {}
-"""The state of the one that was founded, by the directory of the test run."""
+_founded: dict[tuple[Path, bool], Path] = {}
+"""The state of those that were founded, by the directory of the test run and kind of clock."""
 
 
-def copy_of_authority(factory: pytest.TempPathFactory, target: Path) -> Path:
-    """A state directory of its own with a freshly founded authority."""
-    run = factory.getbasetemp()
-    if run not in _founded:
+def copy_of_authority(factory: pytest.TempPathFactory, target: Path, *, live: bool = False) -> Path:
+    """A state directory of its own with a freshly founded authority.
+
+    ``live``: founded now, for what looks at the system's clock; else at FOUNDED_AT.
+    """
+    key = (factory.getbasetemp(), live)
+    if key not in _founded:
         state = factory.mktemp("authority") / "pki"
-        Authority.init(state, TRUST_DOMAIN, PASSPHRASE, clock=Clock())
-        _founded[run] = state
-    return Path(shutil.copytree(_founded[run], target))
+        Authority.init(state, TRUST_DOMAIN, PASSPHRASE, clock=utc_now if live else Clock())
+        _founded[key] = state
+    return Path(shutil.copytree(_founded[key], target))
 
 
 def new_private_key(

@@ -297,12 +297,11 @@ class TestSigningRequest:
         for position in range(len(der)):
             changed = der[:position] + bytes([der[position] ^ 1]) + der[position + 1 :]
             try:
-                key = signing_request.proved_key(changed)
-            except InvalidRequest as error:
-                assert error.attributes["field"] == "request"
+                accepted = signing_request.proved_key(changed)
+            except InvalidRequest:
                 refused += 1
-            else:
-                assert key == private.public_key()
+                continue
+            assert accepted == private.public_key()
         assert refused > len(der) * 0.9
 
     def test_a_key_that_another_signed_for(self) -> None:

@@ -21,9 +21,10 @@ from exchange_pki.prepare import Order
 
 from document_exchange import identity
 from document_exchange.certificates import load_chain_pem
-from tests.authority_for_tests import TRUST_DOMAIN, new_private_key
+from tests.authority_for_tests import TRUST_DOMAIN, copy_of_authority, new_private_key
 
 PASSPHRASE = "a passphrase for tests"
+Words = tuple[str | Path, ...]
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Shell:
 
 
 @pytest.fixture
-def shell(
+def empty_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Shell:
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG", "EXCHANGE_PKI_PASSPHRASE"):
@@ -64,16 +65,23 @@ def shell(
     passphrase = tmp_path / "passphrase"
     passphrase.write_text(PASSPHRASE + "\n")
     passphrase.chmod(0o600)
-    shell = Shell(tmp_path, capsys)
-    assert shell("init", "--trust-domain", TRUST_DOMAIN, "--json") == 0
-    return shell
+    return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def shell(empty_shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """One whose authority is there."""
+    copy_of_authority(tmp_path_factory, empty_shell.state, live=True)
+    return empty_shell
 
 
 SYSTEM: Sequence[str] = ("issue", "system", "--unit", "qd-caizheng", "--name", "oa")
 
 
 class TestInit:
-    def test_it_prints_the_fingerprint_to_pin(self, shell: Shell) -> None:
+    def test_it_prints_the_fingerprint_to_pin(self, empty_shell: Shell) -> None:
+        shell = empty_shell
+        assert shell("init", "--trust-domain", TRUST_DOMAIN, "--json") == 0
         [row] = shell.rows
         assert row == {
             "state": str(shell.state),
@@ -133,7 +141,7 @@ class TestIssue:
     def test_a_passphrase_of_the_environment(
         self, shell: Shell, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        command = (*SYSTEM, "--new-key", "--out", shell.directory / "out")
+        command: Words = (*SYSTEM, "--new-key", "--out", shell.directory / "out")
         monkeypatch.setenv("EXCHANGE_PKI_PASSPHRASE", "not this passphrase")
         assert shell(*command, key=False) == 3
         assert "KEY_UNUSABLE" in shell.err
@@ -143,7 +151,7 @@ class TestIssue:
 
     def test_nothing_is_overwritten_unless_told(self, shell: Shell) -> None:
         out = shell.directory / "out"
-        command = (*SYSTEM, "--new-key", "--out", out)
+        command: Words = (*SYSTEM, "--new-key", "--out", out)
         assert shell(*command) == 0
         before = {path: path.read_bytes() for path in out.iterdir()}
         journal = (shell.state / "journal.jsonl").read_bytes()

@@ -1,0 +1,173 @@
+"""The bytes of parts: measured, hashed, stored block by block, within the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from document_exchange.errors import (
+    DeadlinePassed,
+    ExchangeError,
+    PartDigestMismatch,
+    PartOutOfOrder,
+    PartSizeMismatch,
+)
+from document_exchange.manifest import Part, PartRole
+from exchange_server.budget import Budgets
+from exchange_server.clock import system_clock
+from exchange_server.receive import BLOCK_BYTES, PartReceiver, Received
+from exchange_server.recent import RecentParts
+
+ENVELOPE = "019a0000-0000-7000-8000-000000000001"
+
+
+class Store:
+    """Keeps what is put, in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def put(self, key: str, data: bytes | bytearray, sha256: bytes | None = None) -> None:
+        await asyncio.sleep(0)
+        self.objects[key] = bytes(data)
+
+
+def part(name: str, data: bytes, **changes: object) -> Part:
+    fields = {
+        "part_id": name,
+        "role": PartRole.BODY,
+        "filename": name,
+        "media_type": "text/plain",
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    return Part(**(fields | changes))  # type: ignore[arg-type]
+
+
+async def receive(
+    parts: Sequence[Part],
+    chunks: Sequence[tuple[str, bytes]],
+    store: Store,
+    *,
+    endless: bool = False,
+    budgets: Budgets | None = None,
+) -> Received:
+    async def source() -> AsyncIterator[tuple[str, bytes]]:
+        for chunk in chunks:
+            yield chunk
+        if endless:
+            await asyncio.Event().wait()
+
+    held = budgets or Budgets(64 * 1024 * 1024, 32 * 1024 * 1024)
+    try:
+        return await PartReceiver(
+            envelope_id=ENVELOPE,
+            unit="qd-caizheng",
+            parts=parts,
+            blobs=store,
+            budgets=held,
+            recent=RecentParts(1024, 1024),
+            clock=system_clock,
+            idle_timeout_s=0.05 if endless else 5.0,
+        ).receive(source())
+    finally:
+        assert held.total.used_bytes == 0
+
+
+async def test_parts_become_blocks_that_hold_exactly_their_bytes() -> None:
+    store = Store()
+    large = bytes(range(256)) * (BLOCK_BYTES // 256) + b"the last block"
+    small = "各单位".encode()
+    chunks = [("a", large[i : i + 300_000]) for i in range(0, len(large), 300_000)]
+    received = await receive(
+        [part("a", large), part("b", b""), part("c", small)], [*chunks, ("c", small)], store
+    )
+    assert [(b.part, b.number, b.size_bytes) for b in received.blocks] == [
+        (0, 0, BLOCK_BYTES),
+        (0, 1, 14),
+        (2, 0, len(small)),
+    ]
+    assert b"".join(store.objects[b.key] for b in received.blocks) == large + small
+    assert all(hashlib.sha256(store.objects[b.key]).digest() == b.sha256 for b in received.blocks)
+    assert all(b.key.split("/")[1] == ENVELOPE for b in received.blocks)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "refusal"),
+    [
+        ([("a", b"aaa"), ("b", b"bb")], PartSizeMismatch),  # a is too short
+        ([("a", b"aaaaa"), ("b", b"bbbb")], PartSizeMismatch),  # a is too long
+        ([("a", b"aaaa"), ("a", b"a"), ("b", b"bbbb")], PartSizeMismatch),
+        ([("a", b"aaaa"), ("b", b"bbbb"), ("b", b"b")], PartSizeMismatch),
+        ([("a", b"aaaa"), ("b", b"bb")], PartSizeMismatch),
+        ([("a", b"aaaa")], PartSizeMismatch),
+        ([], PartSizeMismatch),
+        ([("a", b"aaaa"), ("b", b"bb"), ("a", b"aaaa"), ("b", b"bb")], PartOutOfOrder),
+        ([("a", b"aaaa"), ("b", b"bbbb"), ("a", b"aaaa")], PartOutOfOrder),
+        ([("b", b"bbbb"), ("a", b"aaaa")], PartSizeMismatch),
+        ([("x", b"aaaa")], PartOutOfOrder),
+        ([("a", b"aaaa"), ("b", b"bbbb"), ("x", b"x")], PartOutOfOrder),
+        ([("a", b"aaaa"), ("b", b"bBbb")], PartDigestMismatch),
+        ([("a", b"aaAa"), ("b", b"bbbb")], PartDigestMismatch),
+    ],
+)
+async def test_other_bytes_than_the_manifest_says_are_refused(
+    chunks: list[tuple[str, bytes]], refusal: type[ExchangeError]
+) -> None:
+    with pytest.raises(refusal):
+        await receive([part("a", b"aaaa"), part("b", b"bbbb")], chunks, Store())
+
+
+async def test_a_stream_that_pauses_too_long_is_given_up() -> None:
+    with pytest.raises(DeadlinePassed):
+        await receive([part("a", b"aaaa")], [("a", b"aa")], Store(), endless=True)
+
+
+async def test_the_last_block_is_not_stored_if_the_digest_is_wrong() -> None:
+    store = Store()
+    with pytest.raises(PartDigestMismatch):
+        await receive([part("a", b"aaaa", sha256="0" * 64)], [("a", b"aaaa")], store)
+    assert store.objects == {}
+
+
+async def test_a_unit_waits_for_its_own_budget_only() -> None:
+    budgets = Budgets(total_bytes=20, unit_bytes=10)
+    await budgets.take("greedy", 10)
+    waiting = asyncio.create_task(budgets.take("greedy", 1))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(budgets.take("modest", 10), 1)
+    assert not waiting.done()
+    budgets.give_back("greedy", 10)
+    await asyncio.wait_for(waiting, 1)
+    budgets.give_back("greedy", 1)
+    budgets.give_back("modest", 10)
+    assert budgets.total.used_bytes == 0
+
+
+async def test_giving_up_waiting_loses_no_bytes_of_the_budget() -> None:
+    budgets = Budgets(total_bytes=10, unit_bytes=10)
+    await budgets.take("a", 10)
+    first = asyncio.create_task(budgets.take("b", 10))
+    second = asyncio.create_task(budgets.take("c", 10))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    budgets.give_back("a", 10)
+    await asyncio.wait_for(second, 1)
+    budgets.give_back("c", 10)
+    assert budgets.total.used_bytes == 0
+
+
+def test_recent_parts_are_bounded_and_the_oldest_go_first() -> None:
+    recent = RecentParts(size_bytes=10, largest_bytes=6)
+    recent.remember("e", "a", b"aaaa")
+    recent.remember("e", "b", b"bbbb")
+    assert recent.recall("e", "a") == b"aaaa"
+    recent.remember("e", "c", b"cccc")
+    assert recent.recall("e", "b") is None
+    assert recent.recall("e", "a") == b"aaaa"
+    recent.remember("e", "d", b"ddddddd")
+    assert recent.recall("e", "d") is None
