@@ -78,7 +78,7 @@ def decode(data: bytes) -> Event:
     """Read an event of which somebody else says that it happened.
 
     Raises:
-        NotCanonical: the bytes are not canonical JSON, or more than 1 MiB.
+        NotCanonical: the bytes are not canonical JSON, or more than 64 KiB.
         VerificationFailed: a field is unknown, missing or wrong; ``field`` names it.
     """
     if len(data) > MAX_BYTES:

@@ -57,7 +57,9 @@ TAKEN_FROM_RECIPIENTS = frozenset({ReceiptType.SIGNED_FOR, ReceiptType.REFUSED})
 class StatementLedger(Protocol):
     """What acknowledging asks of the ledger."""
 
-    async def find_position(self, envelope_id: str, recipient: str) -> DeliveryPosition | None: ...
+    async def find_position(
+        self, envelope_id: str, recipient: str, receipt_id: str | None = None
+    ) -> DeliveryPosition | None: ...
 
     async def find_statement(
         self, envelope_id: str, recipient: str, receipt_id: str
@@ -180,14 +182,13 @@ class Acknowledger:
             raise envelope_not_found(made.envelope_id)
         # 3. Recorded before? Then the first answer again.
         signed = Signed(content, signature_der)
-        earlier = await self._recorded_before(made, signed)
-        if earlier is not None:
-            return earlier
+        position = await self._position(made.envelope_id, principal.unit, made.receipt_id)
+        if position.recorded:
+            return await self._recorded_before(made, signed)
         # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
         fingerprint = self._check_seal(principal, made, signed)
         # 5. The position, the transition, the admission, one transaction.
         for _ in range(_TRIES):
-            position = await self._position(made.envelope_id, principal.unit)
             if made.manifest_sha256 != position.manifest_sha256:
                 raise ReceiptRefused(
                     "the receipt is for another manifest than the envelope has",
@@ -198,9 +199,9 @@ class Acknowledger:
             if await self._record(statement):
                 log.info("receipt_recorded", type=made.type, recipient=principal.unit)
                 return record
-            earlier = await self._recorded_before(made, signed)
-            if earlier is not None:
-                return earlier
+            position = await self._position(made.envelope_id, principal.unit, made.receipt_id)
+            if position.recorded:
+                return await self._recorded_before(made, signed)
         raise Unavailable("the delivery keeps changing; try again")
 
     async def confirm_seen(
@@ -291,19 +292,21 @@ class Acknowledger:
         )
         return statement, record
 
-    async def _recorded_before(self, made: Receipt, signed: Signed) -> StatementRecord | None:
+    async def _recorded_before(self, made: Receipt, signed: Signed) -> StatementRecord:
         earlier = await self.ledger.find_statement(
             made.envelope_id, made.recipient or "", made.receipt_id
         )
-        if earlier is not None and earlier.receipt != signed.content:
+        if earlier is None or earlier.receipt != signed.content:
             raise ReceiptRefused(
                 f"receipt_id {made.receipt_id} was already used for another receipt",
                 field="receipt_id",
             )
         return earlier
 
-    async def _position(self, envelope_id: str, recipient: str) -> DeliveryPosition:
-        position = await self.ledger.find_position(envelope_id, recipient)
+    async def _position(
+        self, envelope_id: str, recipient: str, receipt_id: str | None = None
+    ) -> DeliveryPosition:
+        position = await self.ledger.find_position(envelope_id, recipient, receipt_id)
         if position is None:
             raise envelope_not_found(envelope_id)
         return position

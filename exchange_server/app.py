@@ -159,7 +159,12 @@ class ExchangeServer:
                 idle_timeout_s=limits.idle_timeout_s,
                 accepted=hub.envelope_accepted,
             ),
-            Deliverer(ledger, blobs, budgets, recent),
+            Deliverer(
+                ledger,
+                blobs,
+                Budgets(limits.download_memory_bytes, limits.unit_download_memory_bytes),
+                recent,
+            ),
             Acknowledger(ledger, registry, trust, seal, self._clock, hub.statement_recorded),
             Tracker(ledger),
             Watcher(hub, ledger, limits.watch_poll_s),

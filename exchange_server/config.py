@@ -67,6 +67,9 @@ class Limits(_Section):
     """Bytes of documents held in memory at once, by all calls together."""
     unit_memory_bytes: int = Field(default=48 * MIB, ge=16 * MIB)
     """The same for all calls of one unit."""
+    download_memory_bytes: int = Field(default=48 * MIB, ge=16 * MIB)
+    """The same for downloads, apart, so that slow readers stop nobody's upload."""
+    unit_download_memory_bytes: int = Field(default=16 * MIB, ge=8 * MIB)
     recent_bytes: int = Field(default=24 * MIB, ge=0)
     """Small parts kept in memory because they are likely to be fetched soon."""
     recent_part_bytes: int = Field(default=1 * MIB, ge=0)

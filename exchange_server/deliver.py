@@ -26,10 +26,10 @@ class DeliveryLedger(Protocol):
         self, unit: str, states: Sequence[State], before: str | None, limit: int
     ) -> list[DeliverySummary]: ...
 
-    async def find_delivery(self, unit: str, envelope_id: str) -> DeliverySummary | None: ...
-
-    async def find_envelope_for(self, unit: str, envelope_id: str) -> AcceptedEnvelope | None:
-        """The envelope if ``unit`` is its sender or one of its recipients."""
+    async def find_envelope_and_delivery(
+        self, unit: str, envelope_id: str
+    ) -> tuple[AcceptedEnvelope, DeliverySummary | None] | None:
+        """The envelope if ``unit`` is its sender or a recipient, and its own delivery if so."""
         ...
 
     async def find_part_for(
@@ -75,10 +75,10 @@ class Deliverer:
             NotFound: it does not exist, or the caller is neither sender nor recipient.
         """
         check_identifier(envelope_id)
-        found = await self.ledger.find_envelope_for(principal.unit, envelope_id)
+        found = await self.ledger.find_envelope_and_delivery(principal.unit, envelope_id)
         if found is None:
             raise envelope_not_found(envelope_id)
-        return found, await self.ledger.find_delivery(principal.unit, envelope_id)
+        return found
 
     async def download(
         self, principal: Principal, envelope_id: str, part_id: str, offset: int
@@ -93,6 +93,12 @@ class Deliverer:
             InternalError: the store returned other bytes than were stored.
         """
         check_identifier(envelope_id)
+        remembered = self.recent.recall(principal.unit, envelope_id, part_id)
+        if remembered is not None:
+            _check_offset(offset, len(remembered))
+            for chunk in _chunks(remembered, offset):
+                yield chunk
+            return
         found = await self.ledger.find_part_for(principal.unit, envelope_id, part_id)
         if found is None:
             raise NotFound(
@@ -100,15 +106,7 @@ class Deliverer:
                 envelope_id=envelope_id,
             )
         size, blocks = found
-        if not 0 <= offset <= size:
-            raise InvalidRequest(
-                f"offset {offset} is outside of the part's {size} bytes", field="offset"
-            )
-        remembered = self.recent.recall(envelope_id, part_id)
-        if remembered is not None:
-            for chunk in _chunks(remembered, offset):
-                yield chunk
-            return
+        _check_offset(offset, size)
         start = 0
         for block in blocks:
             end = start + block.size_bytes
@@ -124,6 +122,13 @@ class Deliverer:
         if hashlib.sha256(data).digest() != block.sha256:
             raise InternalError(f"object {block.key} is not what was stored; call an operator")
         return data
+
+
+def _check_offset(offset: int, size: int) -> None:
+    if not 0 <= offset <= size:
+        raise InvalidRequest(
+            f"offset {offset} is outside of the part's {size} bytes", field="offset"
+        )
 
 
 def _chunks(data: bytes, offset: int) -> list[memoryview]:

@@ -45,6 +45,8 @@ class RecentParts(Protocol):
 
     def remember(self, envelope_id: str, part_id: str, data: bytes) -> None: ...
 
+    def accepted(self, envelope_id: str, units: Sequence[str]) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Received:

@@ -64,7 +64,9 @@ class SubmissionLedger(Protocol):
 
     async def find_fault(
         self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
-    ) -> str: ...
+    ) -> str:
+        """EXISTS, DOC_ID_TAKEN, EARLIER_UNKNOWN, or "" if nothing stands against it."""
+        ...
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome: ...
 
@@ -123,11 +125,17 @@ class Submitter:
         # 2. The sender.
         policy.check_sender(principal, document)
         # 3. Accepted before?
-        earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
-        if earlier is not None:
-            return earlier
-        # 4. Identifier, seals, policy.
-        checked = await self._check(principal, document, manifest_bytes, signatures)
+        known = await self.ledger.find_fault(
+            document.sender, document.document.doc_id, _earlier(document), document.envelope_id
+        )
+        if known == "EXISTS":
+            earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
+            if earlier is not None:
+                return earlier
+        # 4. Identifier, seals, policy, and what else the ledger knew.
+        checked = self._check(principal, document, manifest_bytes, signatures)
+        if known:
+            raise _refusal(Outcome(known), document)
         # 5. The bytes.
         received = await PartReceiver(
             envelope_id=document.envelope_id,
@@ -158,7 +166,7 @@ class Submitter:
             )
         return Submitted(found.accepted, repeated=True)
 
-    async def _check(
+    def _check(
         self,
         principal: Principal,
         document: Manifest,
@@ -178,11 +186,6 @@ class Submitter:
             seals.append(fingerprint)
         acts_for = policy.check_submission(registry, principal, document)
         root_crl, seal_crl = registry.crls_in_force(now)
-        fault = await self.ledger.find_fault(
-            document.sender, document.document.doc_id, _earlier(document), document.envelope_id
-        )
-        if fault:
-            raise _refusal(Outcome(fault), document)
         return _Checked(acts_for, tuple(seals), root_crl, seal_crl)
 
     async def _accept(
@@ -222,6 +225,9 @@ class Submitter:
         )
         outcome = await self._commit(acceptance, document)
         if outcome.code == "ACCEPTED":
+            self.recent.accepted(
+                document.envelope_id, [principal.unit, *(r.unit for r in document.recipients)]
+            )
             self.accepted(document.envelope_id, [r.unit for r in document.recipients])
             log.info(
                 "envelope_accepted",

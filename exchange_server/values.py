@@ -135,6 +135,8 @@ class DeliveryPosition:
     state: State
     seq: int
     manifest_sha256: str
+    recorded: bool
+    """Whether the receipt in question has been recorded already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class CentreInside:
     async def revoke(self, holder: Holder) -> None:
         """Revoke a certificate, and say so in the ledger."""
         authority = self.authority()
-        authority.revoke(authority.serial_of(holder.certificate), "key-compromise")
+        authority.revoke(authority.serial_of(holder.certificate), "keyCompromise")
         await self.publish()
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from document_exchange.errors import (
     ExchangeError,
     InternalError,
     ShuttingDown,
+    Unauthenticated,
 )
 from exchange_server import policy
 from exchange_server.clock import Clock
@@ -139,6 +140,9 @@ class Guard(grpc.aio.ServerInterceptor):
             self.drain.enter()
         except ExchangeError as error:
             await self._answer(context, method, principal, error)
+        except Exception:
+            log.exception("caller_unreadable")
+            await self._answer(context, method, principal, Unauthenticated())
         try:
             yield
         except ExchangeError as error:

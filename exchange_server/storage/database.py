@@ -80,7 +80,13 @@ class Database:
                 max_size=self._connections,
                 command_timeout=self._timeout_s,
                 connection_class=_PooledConnection,
-                server_settings={"application_name": "exchange-server", "jit": "off"},
+                server_settings={
+                    "application_name": "exchange-server",
+                    "jit": "off",
+                    # Planning for each value costs more than it saves: everything here is looked
+                    # up by key, and partitions are pruned when the plan runs.
+                    "plan_cache_mode": "force_generic_plan",
+                },
             )
 
     async def close(self) -> None:

@@ -159,12 +159,17 @@ class Ledger:
         )
         return [_delivery(row) for row in rows]
 
-    async def find_delivery(self, unit: str, envelope_id: str) -> DeliverySummary | None:
-        row = await self._db.row("find_delivery", unit, envelope_id)
-        return _delivery(row) if row else None
-
     async def find_envelope_for(self, unit: str, envelope_id: str) -> AcceptedEnvelope | None:
         return _envelope(await self._db.row("find_envelope_for", unit, envelope_id))
+
+    async def find_envelope_and_delivery(
+        self, unit: str, envelope_id: str
+    ) -> tuple[AcceptedEnvelope, DeliverySummary | None] | None:
+        row = await self._db.row("find_envelope_for", unit, envelope_id)
+        envelope = _envelope(row)
+        if row is None or envelope is None:
+            return None
+        return envelope, _delivery(row) if row["recipient"] is not None else None
 
     async def find_part_for(
         self, unit: str, envelope_id: str, part_id: str
@@ -213,8 +218,10 @@ class Ledger:
 
     # ---------------------------------------------------------------- acknowledge
 
-    async def find_position(self, envelope_id: str, recipient: str) -> DeliveryPosition | None:
-        row = await self._db.row("find_position", envelope_id, recipient)
+    async def find_position(
+        self, envelope_id: str, recipient: str, receipt_id: str | None = None
+    ) -> DeliveryPosition | None:
+        row = await self._db.row("find_position", envelope_id, recipient, receipt_id)
         if row is None:
             return None
         return DeliveryPosition(
@@ -224,6 +231,7 @@ class Ledger:
             State(row["state"]),
             row["seq"],
             row["manifest_sha256"],
+            row["recorded"],
         )
 
     async def find_statement(

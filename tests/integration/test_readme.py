@@ -37,8 +37,8 @@ def test_the_first_document_travels(local_centre: LocalCentre, tmp_path: Path) -
     (tmp_path / "first.py").write_text(block("python", "from_profile"), encoding="utf-8")
     printed = run(local_centre, tmp_path, sys.executable, "first.py")
     assert "关于编制部门预算的通知" in printed
-    received = [path.read_text(encoding="utf-8") for path in tmp_path.glob("received/*/parts/*")]
-    assert "各单位：请于月底前报送部门预算。" in received
+    received = [path.read_bytes() for path in tmp_path.glob("received/*/parts/*")]
+    assert "各单位：请于月底前报送部门预算。".encode() in received
 
 
 def test_the_same_from_the_command_line(local_centre: LocalCentre, tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ async def test_every_object_is_named_or_would_be_swept(forge: Forgery) -> None:
             names = {row[0] for row in await ledger.fetch("select object_key from exchange.blocks")}
             keys = {blob.key async for blob in store.list()}
     finally:
-        await store.close()
+        store.close()
     assert names <= keys
     assert (swept.listed, swept.removed) == (len(keys), len(keys - names))
     assert any(envelope_id in key for key in keys - names)

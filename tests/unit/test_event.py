@@ -68,5 +68,5 @@ def test_a_detail_with_another_name_is_named() -> None:
 
 
 def test_an_event_has_a_bound() -> None:
-    with pytest.raises(NotCanonical, match="1048577 bytes"):
+    with pytest.raises(NotCanonical, match="65537 bytes"):
         event.decode(b" " * (event.MAX_BYTES + 1))

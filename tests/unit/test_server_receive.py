@@ -163,11 +163,24 @@ async def test_giving_up_waiting_loses_no_bytes_of_the_budget() -> None:
 
 def test_recent_parts_are_bounded_and_the_oldest_go_first() -> None:
     recent = RecentParts(size_bytes=10, largest_bytes=6)
-    recent.remember("e", "a", b"aaaa")
-    recent.remember("e", "b", b"bbbb")
-    assert recent.recall("e", "a") == b"aaaa"
-    recent.remember("e", "c", b"cccc")
-    assert recent.recall("e", "b") is None
-    assert recent.recall("e", "a") == b"aaaa"
-    recent.remember("e", "d", b"ddddddd")
-    assert recent.recall("e", "d") is None
+    for name, data in (("a", b"aaaa"), ("b", b"bbbb")):
+        recent.remember(name, "body", data)
+        recent.accepted(name, ["u"])
+    assert recent.recall("u", "a", "body") == b"aaaa"
+    recent.remember("c", "body", b"cccc")
+    recent.accepted("c", ["u"])
+    assert recent.recall("u", "b", "body") is None
+    assert recent.recall("u", "a", "body") == b"aaaa"
+    recent.remember("d", "body", b"ddddddd")
+    recent.accepted("d", ["u"])
+    assert recent.recall("u", "d", "body") is None
+
+
+def test_recent_parts_are_for_the_parties_of_accepted_envelopes_only() -> None:
+    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    recent.remember("e", "body", b"data")
+    assert recent.recall("sender", "e", "body") is None
+    recent.accepted("e", ["sender", "recipient"])
+    assert recent.recall("sender", "e", "body") == b"data"
+    assert recent.recall("recipient", "e", "body") == b"data"
+    assert recent.recall("stranger", "e", "body") is None

@@ -1,6 +1,9 @@
 -- name: find_position
 select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq,
-       encode(e.manifest_sha256, 'hex') as manifest_sha256
+       encode(e.manifest_sha256, 'hex') as manifest_sha256,
+       exists (select from exchange.statements s
+                where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid)
+           as recorded
   from exchange.deliveries d join exchange.envelopes e using (envelope_id)
  where d.envelope_id = $1::uuid and d.recipient = $2;
 

@@ -11,6 +11,7 @@ select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signature
 -- name: find_fault
 -- What can be known before any byte is read; accept_envelope looks again.
 select case
+    when exists (select from exchange.envelopes e where e.envelope_id = $4::uuid) then 'EXISTS'
     when cardinality($3::uuid[]) = 0 then
         case when exists (select from exchange.doc_ids d
                            where d.sender = $1 and d.doc_id = $2 and d.envelope_id <> $4::uuid)
