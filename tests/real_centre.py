@@ -146,7 +146,7 @@ def typed(error: grpc.aio.AioRpcError) -> ExchangeError:
     """The typed error inside a gRPC error; by its status alone if the handshake already failed."""
     for name, value in error.trailing_metadata() or ():
         if name == DETAILS:
-            return status.from_status(status_pb2.Status.FromString(value))  # type: ignore[arg-type]
+            return status.from_status(status_pb2.Status.FromString(value))
     kinds = {
         grpc.StatusCode.UNAVAILABLE: Unavailable,
         grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
