@@ -297,6 +297,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", 4 * _MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", limits.concurrent_streams),
         ("grpc.max_metadata_size", 16 * 1024),
+        # Windows that grow with the bandwidth would hold megabytes for each connection.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 512 * 1024),
         ("grpc.max_connection_age_ms", int(limits.connection_age_s * 1000)),
         ("grpc.max_connection_age_grace_ms", 600_000),
         ("grpc.keepalive_time_ms", 60_000),
