@@ -21,6 +21,9 @@ from document_exchange.fields import MAX_INTEGER
 MAX_DEPTH = 32
 """Arrays and objects within each other, at most, in a value of free form."""
 
+MAX_VALUES = 20_000
+"""Values in one text, at most: several times what the largest manifest needs, and read quickly."""
+
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _OTHER_TYPES = (bytes, bytearray, memoryview)
 
@@ -48,9 +51,12 @@ def decode(cls: type[T], data: bytes, refused: type[ExchangeError]) -> T:
 
     Raises:
         NotCanonical: not JSON, or JSON spelt in another way than ``encode`` does: spaces,
-            escapes, order, duplicate keys, null, a default written out.
+            escapes, order, duplicate keys, null, a default written out; or too many values.
         refused: a field is unknown, missing or out of its bounds; ``field`` names it.
     """
+    # Each value but the first of its list follows one of these, so there are no more than these.
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise NotCanonical(f"it may hold more than {MAX_VALUES} values: shorten it", field="$")
     try:
         value: T = _decoder(cls).decode(data)
         again = _ENCODER.encode(value)

@@ -12,7 +12,7 @@
     │   └── SenderMismatch                the manifest names another sender than the caller
     ├── NotFound                        does not exist, or is not the caller's to see
     ├── InvalidRequest                  a field of the request itself is wrong
-    ├── LimitExceeded                   a bound was passed, or a quota used up
+    ├── LimitExceeded                   too large for what was asked; it stays so
     ├── Refused                         understood, and not accepted; trying again does not help
     │   ├── ManifestRefused               the manifest's bytes or fields
     │   │   ├── NotCanonical                other bytes than RFC 8785 gives
@@ -38,6 +38,7 @@
     ├── VerificationFailed              what the other side sent does not verify (client side)
     ├── Unavailable                     try again later; nothing is known to be wrong
     │   ├── ShuttingDown
+    │   ├── TooManyCalls                  the caller has its share of calls open
     │   └── DeadlinePassed
     └── InternalError                   a fault of ours; the log has it under the same time
 
@@ -146,11 +147,12 @@ class InvalidRequest(ExchangeError):
 
 
 class LimitExceeded(ExchangeError):
-    """A limit was passed."""
+    """A fixed limit was passed; the same call will pass it again."""
 
+    # What is short only for the moment is Unavailable; limits of the manifest are ManifestRefused.
     code = "LIMIT_EXCEEDED"
     grpc_status = "RESOURCE_EXHAUSTED"
-    exit_code = 5
+    exit_code = 6
 
 
 class Refused(ExchangeError):
@@ -294,7 +296,8 @@ class StateConflict(Refused):
 
     ``winning`` holds what was recorded instead, where the caller may see it:
     (receipt, receipt signature, admission, admission signature), the last two empty for
-    statements of the centre itself.
+    statements of the centre itself. It is None where it is too large for an error; then the
+    envelope's tracking shows it.
     """
 
     code = "STATE_CONFLICT"
@@ -331,6 +334,13 @@ class ShuttingDown(Unavailable):
     """This server is shutting down; try again."""
 
     code = "SHUTTING_DOWN"
+
+
+class TooManyCalls(Unavailable):
+    """The caller has as many calls open as it may; try again when some have ended."""
+
+    code = "TOO_MANY_CALLS"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class DeadlinePassed(Unavailable):

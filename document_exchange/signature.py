@@ -24,8 +24,9 @@ This is the only module that knows ``cryptography.hazmat.asn1``, which is provis
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
-from typing import Annotated, Final, TypeVar, cast
+from typing import Annotated, Final, NamedTuple, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,7 +39,10 @@ from document_exchange.signer import SUITE, KeySigner, Signer
 
 __all__ = ["MAX_SIGNATURE_BYTES", "KeySigner", "Signer", "sign", "verify"]
 
-MAX_SIGNATURE_BYTES: Final = 64 * 1024
+MAX_SIGNATURE_BYTES: Final = 16 * 1024
+"""Room for a chain and a time stamp; what is longer takes long to read."""
+
+_REMEMBERED_CERTIFICATES: Final = 256  # bounded by a certificate's length too: that of a signature
 
 _ID_DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.1")
 _ID_SIGNED_DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.2")
@@ -131,6 +135,11 @@ class _SigningCertificateV2:
 
 _Attributes = dict[ObjectIdentifier, _Attribute]
 
+_DIGEST_ALGORITHM: Final = _AlgorithmIdentifier(algorithm=SUITE.digest_algorithm, parameters=None)
+_SIGNATURE_ALGORITHM: Final = _AlgorithmIdentifier(
+    algorithm=SUITE.signature_algorithm, parameters=None
+)
+
 
 def sign(content: bytes, signer: Signer, *, at: dt.datetime) -> bytes:
     """Sign ``content``, leaving it outside, with the signer's certificate inside.
@@ -146,52 +155,69 @@ def sign(content: bytes, signer: Signer, *, at: dt.datetime) -> bytes:
     Raises:
         ValueError: ``at`` has no time zone.
     """
-    certificate = signer.certificate.public_bytes(serialization.Encoding.DER)
-    digest_algorithm = _AlgorithmIdentifier(algorithm=SUITE.digest_algorithm, parameters=None)
-    ess_id = _EssCertIdV2(
-        hash_algorithm=None,
-        certificate_hash=hashlib.sha256(certificate).digest(),
-        issuer_serial=None,  # EN 319 122-1: the hash says it all
-    )
+    by = _of_signer(signer.certificate)
     attributes = asn1.SetOf(
         [
-            _attribute(_CONTENT_TYPE, _ID_DATA),
+            by.content_type,
             _attribute(_MESSAGE_DIGEST, SUITE.digest(content)),
             _attribute(_SIGNING_TIME, _time(at)),
-            _attribute(
-                _SIGNING_CERTIFICATE_V2, _SigningCertificateV2(certificates=[ess_id], policies=None)
-            ),
+            by.signing_certificate,
         ]
     )
     signer_info = _SignerInfo(
         version=1,
-        sid=_IssuerAndSerialNumber(
-            issuer=_tlv(signer.certificate.issuer.public_bytes()),
-            serial_number=signer.certificate.serial_number,
-        ),
-        digest_algorithm=digest_algorithm,
+        sid=by.sid,
+        digest_algorithm=_DIGEST_ALGORITHM,
         signed_attributes=attributes,
-        signature_algorithm=_AlgorithmIdentifier(
-            algorithm=SUITE.signature_algorithm, parameters=None
-        ),
+        signature_algorithm=_SIGNATURE_ALGORITHM,
         signature=signer.sign(_signed_bytes(attributes)),
         unsigned_attributes=None,
     )
     signed_data = _SignedData(
         version=1,
-        digest_algorithms=asn1.SetOf([digest_algorithm]),
+        digest_algorithms=asn1.SetOf([_DIGEST_ALGORITHM]),
         encapsulated=_EncapsulatedContentInfo(content_type=_ID_DATA, content=None),
-        certificates=asn1.SetOf([_tlv(certificate)]),
+        certificates=by.certificates,
         crls=None,
         signer_infos=asn1.SetOf([signer_info]),
     )
     return asn1.encode_der(_ContentInfo(content_type=_ID_SIGNED_DATA, signed_data=signed_data))
 
 
+class _OfSigner(NamedTuple):
+    """What is the same in every signature of one certificate's holder."""
+
+    certificates: asn1.SetOf[asn1.TLV]
+    sid: _IssuerAndSerialNumber
+    content_type: _Attribute
+    signing_certificate: _Attribute
+
+
+@functools.lru_cache(16)
+def _of_signer(certificate: x509.Certificate) -> _OfSigner:
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    ess_id = _EssCertIdV2(
+        hash_algorithm=None,
+        certificate_hash=hashlib.sha256(der).digest(),
+        issuer_serial=None,  # EN 319 122-1: the hash says it all
+    )
+    return _OfSigner(
+        certificates=asn1.SetOf([_tlv(der)]),
+        sid=_IssuerAndSerialNumber(
+            issuer=_tlv(certificate.issuer.public_bytes()),
+            serial_number=certificate.serial_number,
+        ),
+        content_type=_attribute(_CONTENT_TYPE, _ID_DATA),
+        signing_certificate=_attribute(
+            _SIGNING_CERTIFICATE_V2, _SigningCertificateV2(certificates=[ess_id], policies=None)
+        ),
+    )
+
+
 def verify(content: bytes, signature: bytes) -> x509.Certificate:
     """Check that ``signature`` is a CAdES-B signature over exactly the bytes of ``content``.
 
-    1. It has at most 64 KiB, is a ContentInfo in DER, and has no other encoding.
+    1. It has at most 16 KiB, is a ContentInfo in DER, and has no other encoding.
     2. It is SignedData over id-data, detached, digested with SHA-256 alone.
     3. It has exactly one SignerInfo, with the algorithms of the suite.
     4. Its signed attributes are there, none of them twice: contentType is id-data, messageDigest
@@ -230,7 +256,7 @@ def verify(content: bytes, signature: bytes) -> x509.Certificate:
     certificate = _signing_certificate(attributes, signed_data, signer_info)
     # 6. The signature itself.
     try:
-        key = certificate.public_key()
+        key = _public_key(certificate)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _invalid(f"the key in the signer's certificate is unusable: {error}") from error
     if not SUITE.fits(key):
@@ -303,9 +329,9 @@ def _signing_certificate(
     else:
         raise _invalid("the certificate that its signing-certificate-v2 names is not inside")
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        agrees = _names(signer_info.sid, certificate) and (
-            ess_id.issuer_serial is None or _names(ess_id.issuer_serial, certificate)
+        certificate, issuer = _load(der)
+        agrees = _names(signer_info.sid, certificate, issuer) and (
+            ess_id.issuer_serial is None or _names(ess_id.issuer_serial, certificate, issuer)
         )
     except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise _invalid(f"the signer's certificate is malformed: {error}") from error
@@ -314,8 +340,25 @@ def _signing_certificate(
     return certificate
 
 
+# The same few certificates sign nearly everything, so what was read of them is kept.
+
+
+@functools.lru_cache(_REMEMBERED_CERTIFICATES)
+def _load(der: bytes) -> tuple[x509.Certificate, bytes]:
+    """The certificate and its issuer's name in DER; raises what the parser does."""
+    certificate = x509.load_der_x509_certificate(der)
+    return certificate, certificate.issuer.public_bytes()
+
+
+@functools.lru_cache(_REMEMBERED_CERTIFICATES)
+def _public_key(certificate: x509.Certificate) -> object:
+    return certificate.public_key()
+
+
 def _names(
-    name: _IssuerAndSerialNumber | _IssuerSerial | bytes, certificate: x509.Certificate
+    name: _IssuerAndSerialNumber | _IssuerSerial | bytes,
+    certificate: x509.Certificate,
+    issuer: bytes,
 ) -> bool:
     """Whether an issuer with serial, or a key identifier, is that of ``certificate``."""
     if isinstance(name, bytes):
@@ -324,7 +367,6 @@ def _names(
         except (x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
             return False
         return own.key_identifier == name
-    issuer = certificate.issuer.public_bytes()
     if isinstance(name, _IssuerSerial):  # GeneralNames with one directoryName, [4]
         if len(name.issuer) != 1 or name.issuer[0].tag_bytes != b"\xa4":
             return False

@@ -3,63 +3,99 @@
 from __future__ import annotations
 
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from document_exchange.errors import BY_CODE, ExchangeError, StateConflict
+from document_exchange.errors import (
+    BY_CODE,
+    ConfigurationError,
+    DeadlinePassed,
+    ExchangeError,
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    NotPermitted,
+    Refused,
+    StateConflict,
+    Unauthenticated,
+    Unavailable,
+)
 from document_exchange.v1 import envelope_pb2
 
 DOMAIN = "document-exchange"
 """``google.rpc.ErrorInfo.domain`` of every error of this service."""
 
-_MAX_ATTRIBUTES = 512
-_MAX_DETAIL_BYTES = 8 * 1024
-"""Status details travel in HTTP/2 trailers, which peers limit (gRPC: 8 KiB soft, 16 KiB hard)."""
+_MAX_TRAILER_BYTES = 8 * 1024
+"""Of HTTP/2 trailers: the default limit of gRPC (from there on up to 16 KiB it drops answers by
+chance, "soft limit") and of grpc-java. Measured as they are written on the wire: details in
+base64, the message with percent signs."""
+_OTHER_TRAILERS_BYTES = 512
+"""Names, the status, and what HTTP/2 counts besides for each field (RFC 9113, 6.5.2)."""
+_MAX_MESSAGE_BYTES = 2 * 1024
+_FRAMING_BYTES = 10
+"""Tags and lengths of an entry or detail, at most."""
 
 _BY_GRPC_STATUS = {
-    "UNAUTHENTICATED": BY_CODE["UNAUTHENTICATED"],
-    "PERMISSION_DENIED": BY_CODE["NOT_PERMITTED"],
-    "NOT_FOUND": BY_CODE["NOT_FOUND"],
-    "INVALID_ARGUMENT": BY_CODE["INVALID_REQUEST"],
-    "RESOURCE_EXHAUSTED": BY_CODE["LIMIT_EXCEEDED"],
-    "UNAVAILABLE": BY_CODE["UNAVAILABLE"],
-    "DEADLINE_EXCEEDED": BY_CODE["DEADLINE_PASSED"],
-    "CANCELLED": BY_CODE["UNAVAILABLE"],
-    "INTERNAL": BY_CODE["INTERNAL"],
+    "CANCELLED": Unavailable,
+    "UNKNOWN": Unavailable,
+    "INVALID_ARGUMENT": InvalidRequest,
+    "DEADLINE_EXCEEDED": DeadlinePassed,
+    "NOT_FOUND": NotFound,
+    "ALREADY_EXISTS": Refused,
+    "PERMISSION_DENIED": NotPermitted,
+    "RESOURCE_EXHAUSTED": Unavailable,
+    "FAILED_PRECONDITION": Refused,
+    "ABORTED": Unavailable,
+    "OUT_OF_RANGE": InvalidRequest,
+    "UNIMPLEMENTED": ConfigurationError,
+    "INTERNAL": InternalError,
+    "UNAVAILABLE": Unavailable,
+    "DATA_LOSS": InternalError,
+    "UNAUTHENTICATED": Unauthenticated,
 }
+"""What a status without our details means: gRPC itself or something in between made it.
+
+The centre never answers so. Where the outcome is unknown it may be tried again, since every call
+is safe to repeat: CANCELLED, UNKNOWN and INTERNAL are what a broken stream looks like (HTTP/2
+resets, https://github.com/grpc/grpc/blob/master/doc/statuscodes.md), RESOURCE_EXHAUSTED is what a
+peer says that is short of something for the moment.
+"""
+
+_TOO_LARGE = ("larger than max", "size exceeds")
+"""What gRPC says with RESOURCE_EXHAUSTED of a message or metadata that will never pass."""
 
 
 def to_status(error: ExchangeError) -> status_pb2.Status:
     """``error`` as google.rpc.Status with ErrorInfo and, for StateConflict, the winning Statement.
 
-    Attributes that would not fit into HTTP/2 trailers are left out, and counted under
-    ``omitted``.
+    It fits into HTTP/2 trailers: a long message is cut; attributes that don't fit, and then the
+    Statement, are left out and counted under ``omitted``.
     """
-    status = status_pb2.Status(
-        code=code_pb2.Code.Value(error.grpc_status), message=error.message[:2000]
-    )
+    message = _fitting(error.message)
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc_status), message=message)
     info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)
-    room = _MAX_DETAIL_BYTES
+    details = [_packed(info)]
+    room = (_MAX_TRAILER_BYTES - _OTHER_TRAILERS_BYTES - _percent_encoded_size(message)) * 3 // 4
+    room -= status.ByteSize() + details[0].ByteSize() + _FRAMING_BYTES
     omitted = 0
-    for number, (name, value) in enumerate(error.attributes.items()):
-        room -= len(name.encode()) + len(value.encode()) + 8
-        if room < 0 or number >= _MAX_ATTRIBUTES:
-            omitted += 1
-        else:
+    for name, value in error.attributes.items():
+        size = len(name.encode()) + len(value.encode()) + _FRAMING_BYTES
+        if size <= room:
+            room -= size
             info.metadata[name] = value
+        else:
+            omitted += 1
+    if isinstance(error, StateConflict) and error.winning is not None:
+        statement = _packed(_statement(*error.winning))
+        if statement.ByteSize() + _FRAMING_BYTES <= room:
+            details.append(statement)
+        else:
+            omitted += 1
     if omitted:
         info.metadata["omitted"] = str(omitted)
-    _pack(status, info)
-    if isinstance(error, StateConflict) and error.winning is not None:
-        receipt, receipt_signature, admission, admission_signature = error.winning
-        _pack(
-            status,
-            envelope_pb2.Statement(
-                receipt=envelope_pb2.SignedBytes(content=receipt, signature=receipt_signature),
-                admission=envelope_pb2.SignedBytes(content=admission, signature=admission_signature)
-                if admission
-                else None,
-            ),
-        )
+    details[0] = _packed(info)
+    status.details.extend(details)
     return status
 
 
@@ -75,8 +111,7 @@ def from_status(status: status_pb2.Status) -> ExchangeError:
             detail.Unpack(statement)
     cls = BY_CODE.get(info.reason) if info.domain == DOMAIN else None
     if cls is None:
-        name = code_pb2.Code.Name(status.code) if status.code in _KNOWN_CODES else "UNKNOWN"
-        cls = _BY_GRPC_STATUS.get(name, ExchangeError)
+        cls = _made_elsewhere(status)
     if issubclass(cls, StateConflict) and statement is not None:
         return cls(
             status.message,
@@ -91,10 +126,43 @@ def from_status(status: status_pb2.Status) -> ExchangeError:
     return cls(status.message, **info.metadata)
 
 
+def _made_elsewhere(status: status_pb2.Status) -> type[ExchangeError]:
+    name = code_pb2.Code.Name(status.code) if status.code in _KNOWN_CODES else "UNKNOWN"
+    if name == "RESOURCE_EXHAUSTED" and any(sign in status.message for sign in _TOO_LARGE):
+        return LimitExceeded
+    return _BY_GRPC_STATUS.get(name, ExchangeError)
+
+
 _KNOWN_CODES = frozenset(code_pb2.Code.values())
 
 
-def _pack(status: status_pb2.Status, message: object) -> None:
-    detail = any_pb2.Any()
-    detail.Pack(message)  # type: ignore[arg-type]
-    status.details.append(detail)
+def _fitting(message: str) -> str:
+    """The message, or as much of it as fits."""
+    size = 0
+    for place, character in enumerate(message):
+        size += _percent_encoded_size(character)
+        if size > _MAX_MESSAGE_BYTES:
+            return message[:place] + "…"
+    return message
+
+
+def _percent_encoded_size(text: str) -> int:
+    """How long gRPC writes it (PROTOCOL-HTTP2.md, Percent-Encoded)."""
+    return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())
+
+
+def _statement(
+    receipt: bytes, receipt_signature: bytes, admission: bytes, admission_signature: bytes
+) -> envelope_pb2.Statement:
+    return envelope_pb2.Statement(
+        receipt=envelope_pb2.SignedBytes(content=receipt, signature=receipt_signature),
+        admission=envelope_pb2.SignedBytes(content=admission, signature=admission_signature)
+        if admission
+        else None,
+    )
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

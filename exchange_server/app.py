@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,26 @@ from grpc_reflection.v1alpha import reflection
 
 from document_exchange import certificates, identity
 from document_exchange.certificates import SealTrust
-from document_exchange.errors import ConfigurationError, ExchangeError, KeyUnusable
+from document_exchange.errors import ConfigurationError, KeyUnusable
 from document_exchange.identity import Kind
 from document_exchange.signer import KeySigner
 from document_exchange.v1 import directory_pb2, directory_pb2_grpc, exchange_pb2, exchange_pb2_grpc
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.attention import AttentionHub, Watcher
+from exchange_server.background import every
 from exchange_server.budget import Budgets
 from exchange_server.clock import Clock, system_clock
 from exchange_server.config import BlobSettings, Settings
 from exchange_server.deliver import Deliverer
 from exchange_server.denials import Denials
 from exchange_server.directory import Directory
+from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
 from exchange_server.registry import RegistryFollower
 from exchange_server.rpc.directory import DirectoryServicer
 from exchange_server.rpc.exchange import ExchangeServicer
 from exchange_server.rpc.guard import Drain, Guard
+from exchange_server.rpc.open_calls import OpenCalls
 from exchange_server.statements import CentreSeal
 from exchange_server.storage.blobs import MinioBlobStore
 from exchange_server.storage.database import Database
@@ -49,6 +53,7 @@ log = structlog.get_logger(__name__)
 
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _DAY_S = 24 * 3600.0
+_FOREVER_MS = 2**31 - 1
 
 
 class ExchangeServer:
@@ -79,7 +84,11 @@ class ExchangeServer:
         await blobs.probe()
         self._stack.callback(blobs.close)
         registry = RegistryFollower(
-            ledger, interval_s=limits.status_interval_s, max_age_s=limits.status_max_age_s
+            ledger,
+            clock=self._clock,
+            interval_s=limits.status_interval_s,
+            max_age_s=limits.status_max_age_s,
+            clock_tolerance_s=limits.clock_tolerance_s,
         )
         hub = AttentionHub(ledger)
         denials = Denials(ledger, self._clock)
@@ -96,14 +105,17 @@ class ExchangeServer:
             registry,
             denials,
             self._drain,
+            OpenCalls(limits.unit_calls, limits.unit_watches),
             self._clock,
             unary_limit_s=limits.call_s,
             upload_limit_s=limits.longest_upload_s,
         )
+        sweeper = Sweeper(ledger, blobs, limits.longest_upload)
+        seal = self._seal(registry)
         self._every(_DAY_S, ledger.ensure_partitions)
-        sweeper = Sweeper(ledger, blobs, self._clock, limits.longest_upload)
-        self._every(limits.sweep_interval_s, lambda: sweeper.sweep(remove=True))
-        await self._listen(guard, self._servicers(ledger, blobs, registry, hub, guard))
+        self._every(_DAY_S, partial(self._warn_before_end, seal))
+        self._every(limits.sweep_interval_s, partial(sweeper.sweep, remove=True))
+        await self._listen(guard, self._servicers(ledger, blobs, registry, hub, guard, seal))
 
     async def stop(self) -> None:
         """Refuse new calls, let running ones finish, then close everything."""
@@ -131,6 +143,23 @@ class ExchangeServer:
         self._stack.push_async_callback(database.close)
         return database
 
+    @cached_property
+    def _trust(self) -> SealTrust:
+        trust = self._settings.trust
+        return SealTrust(
+            certificates.load_pem(_read(trust.root)), certificates.load_pem(_read(trust.seal_ca))
+        )
+
+    def _seal(self, registry: RegistryFollower) -> CentreSeal:
+        files, now = self._settings.seal, self._clock()
+        signer = load_signer(files.certificate, files.key)
+        seal = CentreSeal(signer, self._trust, registry, now=now)
+        seal.warn_before_end(now)
+        return seal
+
+    async def _warn_before_end(self, seal: CentreSeal) -> None:
+        seal.warn_before_end(self._clock())
+
     def _servicers(
         self,
         ledger: Ledger,
@@ -138,14 +167,13 @@ class ExchangeServer:
         registry: RegistryFollower,
         hub: AttentionHub,
         guard: Guard,
+        seal: CentreSeal,
     ) -> tuple[ExchangeServicer, DirectoryServicer]:
-        settings, limits = self._settings, self._settings.limits
-        root = certificates.load_pem(_read(settings.trust.root))
-        seal_ca = certificates.load_pem(_read(settings.trust.seal_ca))
-        trust = SealTrust(root, seal_ca)
-        seal = CentreSeal(load_signer(settings.seal.certificate, settings.seal.key))
+        limits = self._settings.limits
+        trust = self._trust
         budgets = Budgets(limits.memory_bytes, limits.unit_memory_bytes)
         recent = RecentParts(limits.recent_bytes, limits.recent_part_bytes)
+        positions = Positions()
         exchange = ExchangeServicer(
             Submitter(
                 ledger=ledger,
@@ -164,12 +192,17 @@ class ExchangeServer:
                 blobs,
                 Budgets(limits.download_memory_bytes, limits.unit_download_memory_bytes),
                 recent,
+                positions,
+                limits.idle_timeout_s,
             ),
-            Acknowledger(ledger, registry, trust, seal, self._clock, hub.statement_recorded),
+            Acknowledger(
+                ledger, registry, trust, seal, self._clock, positions, hub.statement_recorded
+            ),
             Tracker(ledger),
             Watcher(hub, ledger, limits.watch_poll_s),
             guard.still_admitted,
-            [certificate.public_bytes(Encoding.DER) for certificate in (seal_ca, root)],
+            [each.public_bytes(Encoding.DER) for each in (trust.seal_ca, trust.root)],
+            limits.idle_timeout_s,
         )
         return exchange, DirectoryServicer(Directory(registry))
 
@@ -207,15 +240,7 @@ class ExchangeServer:
         )
 
     def _every(self, interval_s: float, step: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        async def repeat() -> None:
-            while True:
-                await asyncio.sleep(interval_s)
-                try:
-                    await step()
-                except ExchangeError as error:
-                    log.warning("background_step_failed", error=str(error))
-
-        self._tasks.add(asyncio.create_task(repeat()))
+        self._tasks.add(asyncio.create_task(every(interval_s, "background_step_failed", step)))
 
 
 def blob_store(settings: BlobSettings) -> MinioBlobStore:
@@ -267,7 +292,7 @@ async def sweep(settings: Settings, *, remove: bool) -> Swept:
     blobs = blob_store(settings.blobs)
     try:
         ledger = Ledger(database, longest_upload=limits.longest_upload)
-        sweeper = Sweeper(ledger, blobs, system_clock, limits.longest_upload)
+        sweeper = Sweeper(ledger, blobs, limits.longest_upload)
         return await sweeper.sweep(remove=remove)
     finally:
         blobs.close()
@@ -301,7 +326,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", 512 * 1024),
         ("grpc.max_connection_age_ms", int(limits.connection_age_s * 1000)),
-        ("grpc.max_connection_age_grace_ms", 600_000),
+        # A connection too old takes no new calls, and each call on it gets the time that it may
+        # take anyway; the guard looks at certificates as often as on a young one.
+        ("grpc.max_connection_age_grace_ms", min(int(limits.longest_upload_s * 1000), _FOREVER_MS)),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -3,7 +3,7 @@
 What is new stands in the ledger's table ``attention`` until it is confirmed or acted upon, so a
 watch that breaks loses nothing. Wake-ups are hints: the process that recorded something hints to
 its own watches directly and to other processes by a coalesced notification; a lost hint is made
-good by reading the whole table every few seconds.
+good by reading all that waits for a unit every few seconds, once for all of its watches.
 """
 
 from __future__ import annotations
@@ -12,20 +12,25 @@ import asyncio
 import json
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from document_exchange.errors import ExchangeError, ShuttingDown
+from document_exchange.errors import ShuttingDown
+from exchange_server.background import surviving
+from exchange_server.polls import SharedPolls
 from exchange_server.values import DeliverySummary, SubmissionSummary
 
 log = structlog.get_logger(__name__)
 
 Key = tuple[str, str]
 """(envelope_id, recipient)"""
+
+_Standing = Mapping[Key, int]
+"""The seq to see of all that waits."""
 
 _PAGE = 500
 _NOTIFY_BYTES = 7500
@@ -61,17 +66,22 @@ class AttentionLedger(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Subscription:
-    """The hints for one watch since it last looked."""
+    """The hints for one watch since it last looked, and the last poll."""
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     keys: set[Key] = field(default_factory=set)
     overflown: bool = False
+    polled: _Standing | Exception | None = None
 
     def hint(self, keys: Iterable[Key]) -> None:
         self.keys.update(keys)
         if len(self.keys) > _MOST_KEYS:
             self.keys.clear()
             self.overflown = True
+        self.wake.set()
+
+    def poll(self, polled: _Standing | Exception) -> None:
+        self.polled = polled
         self.wake.set()
 
 
@@ -154,11 +164,9 @@ class AttentionHub:
             await asyncio.sleep(self._coalesce_s)
             self._pending.clear()
             hints, self._outgoing = self._outgoing, set()
-            try:
+            with surviving("attention_hints_lost", hints=len(hints)):
                 for payload in self._payloads(hints):
                     await self._ledger.notify(payload)
-            except ExchangeError as error:
-                log.warning("attention_hints_lost", hints=len(hints), error=str(error))
 
     def _payloads(self, hints: Iterable[tuple[str, str, str, str]]) -> list[str]:
         payloads: list[str] = []
@@ -180,13 +188,13 @@ class _Reader(Protocol[Summary]):
     ) -> Sequence[Waiting[Summary]]: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Watcher:
     """Runs watches: everything that waits, then everything as it comes."""
 
-    hub: AttentionHub
-    ledger: AttentionLedger
-    poll_s: float
+    def __init__(self, hub: AttentionHub, ledger: AttentionLedger, poll_s: float) -> None:
+        self._hub = hub
+        self._ledger = ledger
+        self._polls = SharedPolls(self._standing, poll_s)
 
     def deliveries(
         self, unit: str, still_admitted: Callable[[], None]
@@ -195,13 +203,13 @@ class Watcher:
 
         ``still_admitted`` raises when the caller may no longer call; that ends the watch.
         """
-        return self._watch("R", unit, self.ledger.waiting_deliveries, still_admitted)
+        return self._watch("R", unit, self._ledger.waiting_deliveries, still_admitted)
 
     def submissions(
         self, unit: str, still_admitted: Callable[[], None]
     ) -> AsyncIterator[SubmissionSummary | None]:
         """Changed deliveries of what ``unit`` sent, likewise."""
-        return self._watch("S", unit, self.ledger.waiting_submissions, still_admitted)
+        return self._watch("S", unit, self._ledger.waiting_submissions, still_admitted)
 
     async def _watch(
         self,
@@ -210,50 +218,87 @@ class Watcher:
         read: _Reader[Summary],
         still_admitted: Callable[[], None],
     ) -> AsyncIterator[Summary | None]:
-        sent: dict[Key, int] = {}
-        with self.hub.subscribe(side, unit) as subscription:
-            async for waiting in self._everything(unit, read, sent):
-                yield waiting.summary
+        sent = _Sent()
+        with (
+            self._hub.subscribe(side, unit) as subscription,
+            self._polls.follow((side, unit), subscription.poll),
+        ):
+            async for page in _all_pages(read, unit):
+                for waiting in sent.unsent(page):
+                    yield waiting.summary
             yield None
-            loop = asyncio.get_running_loop()
-            next_poll = loop.time() + self.poll_s
             while True:
-                try:
-                    async with asyncio.timeout_at(next_poll):
-                        await subscription.wake.wait()
-                except TimeoutError:
-                    pass
-                if self.hub.closing:
+                await subscription.wake.wait()
+                if self._hub.closing:
                     raise ShuttingDown
                 still_admitted()
                 subscription.wake.clear()
                 keys, subscription.keys = subscription.keys, set()
-                if subscription.overflown or loop.time() >= next_poll:
+                polled, subscription.polled = subscription.polled, None
+                if isinstance(polled, Exception):
+                    raise polled
+                if polled is not None:
+                    keys |= sent.behind(polled)
+                pages = _pages_of(read, unit, sorted(keys))
+                if subscription.overflown:
                     subscription.overflown = False
-                    next_poll = loop.time() + self.poll_s
-                    async for waiting in self._everything(unit, read, sent):
+                    pages = _all_pages(read, unit)
+                async for page in pages:
+                    for waiting in sent.unsent(page):
                         yield waiting.summary
-                elif keys:
-                    for waiting in await read(unit, sorted(keys), None, len(keys)):
-                        if sent.get(waiting.key, -1) < waiting.seq:
-                            sent[waiting.key] = waiting.seq
-                            yield waiting.summary
 
-    async def _everything(
-        self, unit: str, read: _Reader[Summary], sent: dict[Key, int]
-    ) -> AsyncIterator[Waiting[Summary]]:
-        """All rows that this watch has not sent; forgets in ``sent`` the rows that are gone."""
-        seen: set[Key] = set()
-        after: Key | None = None
-        while True:
-            page = await read(unit, None, after, _PAGE)
-            for waiting in page:
-                seen.add(waiting.key)
-                if sent.get(waiting.key, -1) < waiting.seq:
-                    sent[waiting.key] = waiting.seq
-                    yield waiting
-            if len(page) < _PAGE:
-                break
-            after = page[-1].key
-        for key in sent.keys() - seen:
-            del sent[key]
+    async def _standing(self, topic: tuple[str, str]) -> _Standing:
+        side, unit = topic
+        if side == "R":
+            return await _seqs(self._ledger.waiting_deliveries, unit)
+        return await _seqs(self._ledger.waiting_submissions, unit)
+
+
+class _Sent:
+    """What one watch has sent: the last seq of each key that still waits."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[Key, int] = {}
+        self._since_poll: set[Key] = set()
+
+    def unsent(self, page: Iterable[Waiting[Summary]]) -> Iterator[Waiting[Summary]]:
+        """What of it was not sent yet; from now on it was."""
+        for waiting in page:
+            if self._seqs.get(waiting.key, -1) < waiting.seq:
+                self._seqs[waiting.key] = waiting.seq
+                self._since_poll.add(waiting.key)
+                yield waiting
+
+    def behind(self, polled: _Standing) -> set[Key]:
+        """What waits and was not sent. What waits no longer is forgotten.
+
+        What was sent since the last poll may have come after this one was read, so it stays.
+        """
+        for key in self._seqs.keys() - polled.keys() - self._since_poll:
+            del self._seqs[key]
+        self._since_poll.clear()
+        return {key for key, seq in polled.items() if self._seqs.get(key, -1) < seq}
+
+
+async def _all_pages(
+    read: _Reader[Summary], unit: str
+) -> AsyncIterator[Sequence[Waiting[Summary]]]:
+    after: Key | None = None
+    while True:
+        page = await read(unit, None, after, _PAGE)
+        yield page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].key
+
+
+async def _seqs(read: _Reader[Summary], unit: str) -> _Standing:
+    return {waiting.key: waiting.seq async for page in _all_pages(read, unit) for waiting in page}
+
+
+async def _pages_of(
+    read: _Reader[Summary], unit: str, keys: Sequence[Key]
+) -> AsyncIterator[Sequence[Waiting[Summary]]]:
+    for start in range(0, len(keys), _PAGE):
+        some = keys[start : start + _PAGE]
+        yield await read(unit, some, None, len(some))

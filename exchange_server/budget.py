@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+
+SMALL_BYTES = 256 * 1024
+"""What is at most so long has a reserve of its own."""
 
 
 class ByteBudget:
@@ -59,33 +60,56 @@ class ByteBudget:
                 granted.set_result(None)
 
 
-class Budgets:
+class _Tier:
     """One budget for all, and one for each unit, so that no unit can take it all."""
 
     def __init__(self, total_bytes: int, unit_bytes: int) -> None:
-        self.total = ByteBudget(total_bytes)
+        self._total = ByteBudget(total_bytes)
         self._unit_bytes = min(unit_bytes, total_bytes)
         self._units: dict[str, ByteBudget] = {}
 
-    @asynccontextmanager
-    async def hold(self, unit: str, count: int) -> AsyncIterator[None]:
-        """Hold ``count`` bytes of the unit's budget and of the total for a while."""
-        await self.take(unit, count)
-        try:
-            yield
-        finally:
-            self.give_back(unit, count)
+    @property
+    def used_bytes(self) -> int:
+        return self._total.used_bytes
 
     async def take(self, unit: str, count: int) -> None:
         """Take from the unit's budget first, so that a greedy unit queues behind itself."""
         mine = self._units.setdefault(unit, ByteBudget(self._unit_bytes))
         await mine.take(count)
         try:
-            await self.total.take(count)
+            await self._total.take(count)
         except BaseException:
             mine.give_back(count)
             raise
 
     def give_back(self, unit: str, count: int) -> None:
-        self.total.give_back(count)
+        self._total.give_back(count)
         self._units[unit].give_back(count)
+
+
+class Budgets:
+    """The memory of all units' documents, with an eighth kept free for small pieces.
+
+    So whoever has a short document never waits behind those who fill blocks of 8 MiB slowly.
+    """
+
+    def __init__(self, total_bytes: int, unit_bytes: int) -> None:
+        small_bytes = total_bytes // 8
+        self._small = _Tier(small_bytes, max(small_bytes // 3, SMALL_BYTES))
+        self._large = _Tier(total_bytes - small_bytes, unit_bytes)
+
+    @property
+    def used_bytes(self) -> int:
+        """By all units together."""
+        return self._small.used_bytes + self._large.used_bytes
+
+    async def take(self, unit: str, count: int) -> None:
+        """Wait until ``count`` bytes are free for this unit and take them; 8 MiB at most."""
+        await self._tier(count).take(unit, count)
+
+    def give_back(self, unit: str, count: int) -> None:
+        """Exactly what was taken at once."""
+        self._tier(count).give_back(unit, count)
+
+    def _tier(self, count: int) -> _Tier:
+        return self._small if count <= SMALL_BYTES else self._large

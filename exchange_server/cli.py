@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from document_exchange.errors import ExchangeError
+from document_exchange.errors import ExchangeError, Unavailable
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -90,18 +90,27 @@ def migrate(dsn: str | None, sql: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--dsn", envvar="EXCHANGE_SERVER_OWNER_DSN", help="The ledger, as its owner.")
 @click.option("--check", is_flag=True, help="Only check the file.")
-def import_units(file: Path, dsn: str | None, check: bool) -> None:
-    """Bring the units, businesses and regions of FILE (TOML) into the ledger, all or nothing."""
-    from exchange_server import units
+@click.option("--dry-run", is_flag=True, help="Only say what would change in the ledger.")
+def import_units(file: Path, dsn: str | None, check: bool, dry_run: bool) -> None:
+    """Bring the units, businesses and regions of FILE (TOML) into the ledger, all or nothing.
+
+    Prints a line for each unit that changes. Units that FILE does not have stay as they are.
+    """
+    from exchange_server import unit_import, units
 
     found = units.read_file(file)
+    done = "checked"
     if not check:
         if dsn is None:
             raise click.UsageError("--dsn or EXCHANGE_SERVER_OWNER_DSN is needed")
-        asyncio.run(units.import_file(dsn, found))
+        work = unit_import.compare if dry_run else unit_import.import_file
+        changes = asyncio.run(work(dsn, found))
+        for change in changes:
+            click.echo(change)
+        done = f"{len(changes)} units {'would change' if dry_run else 'changed; imported'}"
     click.echo(
         f"{len(found.unit)} units, {len(found.business)} lines of business, "
-        f"{len(found.region)} regions: {'checked' if check else 'imported'}"
+        f"{len(found.region)} regions: {done}"
     )
 
 
@@ -130,6 +139,9 @@ def main() -> None:
     except ExchangeError as error:
         click.echo(f"{error.message} [{error.code}]", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"{error} [{Unavailable.code}]", err=True)
+        sys.exit(Unavailable.exit_code)
 
 
 if __name__ == "__main__":

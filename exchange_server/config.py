@@ -65,7 +65,7 @@ class BlobSettings(_Section):
 class Limits(_Section):
     memory_bytes: int = Field(default=72 * MIB, ge=16 * MIB)
     """Bytes of documents held in memory at once, by all calls together."""
-    unit_memory_bytes: int = Field(default=48 * MIB, ge=16 * MIB)
+    unit_memory_bytes: int = Field(default=32 * MIB, ge=16 * MIB)
     """The same for all calls of one unit."""
     download_memory_bytes: int = Field(default=48 * MIB, ge=16 * MIB)
     """The same for downloads, apart, so that slow readers stop nobody's upload."""
@@ -80,12 +80,18 @@ class Limits(_Section):
     """How long a call that is not a stream may take."""
     concurrent_streams: int = Field(default=200, ge=1)
     """Calls at once on one connection."""
+    unit_calls: int = Field(default=64, ge=1)
+    """Calls of one method that one unit, or one member of staff, may have open at a server."""
+    unit_watches: int = Field(default=16, ge=1)
+    """The same for watches."""
     connection_age_s: float = Field(default=3600.0, gt=0)
     drain_s: float = Field(default=30.0, ge=0)
     """How long running calls get to finish when the server stops."""
     status_interval_s: float = Field(default=0.5, gt=0)
     status_max_age_s: float = Field(default=10.0, gt=0)
     """Without news of revocations for longer than this, nobody is admitted."""
+    clock_tolerance_s: float = Field(default=60.0, gt=0)
+    """While the clocks of this process and of the ledger differ by more, nobody is admitted."""
     watch_poll_s: float = Field(default=5.0, gt=0)
     sweep_interval_s: float = Field(default=3600.0, gt=0)
 

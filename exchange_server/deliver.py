@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from document_exchange import codes
 from document_exchange.errors import InternalError, InvalidRequest, NotFound
 from document_exchange.receipt import State
 from exchange_server.budget import Budgets
+from exchange_server.positions import Positions
+from exchange_server.receive import SLOWEST_BYTES_PER_S
 from exchange_server.recent import RecentParts
-from exchange_server.values import AcceptedEnvelope, Block, DeliverySummary, Principal
+from exchange_server.values import (
+    AcceptedEnvelope,
+    Block,
+    DeliveryPosition,
+    DeliverySummary,
+    Principal,
+)
 
 CHUNK_BYTES = 256 * 1024
+MOST_ENCLOSED_BYTES = 256 * 1024
+"""Of parts that go out with their envelope: nobody's budget counts them, so they are few."""
 LARGEST_PAGE = 1000
 DEFAULT_PAGE = 100
 
@@ -45,6 +59,13 @@ class BlobReader(Protocol):
     async def get(self, key: str) -> bytes: ...
 
 
+@dataclass(slots=True)
+class _Held:
+    """A block's bytes while they may be held."""
+
+    data: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Deliverer:
     """Answers what a unit may read."""
@@ -53,6 +74,8 @@ class Deliverer:
     blobs: BlobReader
     budgets: Budgets
     recent: RecentParts
+    positions: Positions
+    idle_timeout_s: float
 
     async def list_deliveries(
         self, principal: Principal, states: Sequence[State], page_size: int, page_token: str
@@ -78,11 +101,32 @@ class Deliverer:
         found = await self.ledger.find_envelope_and_delivery(principal.unit, envelope_id)
         if found is None:
             raise envelope_not_found(envelope_id)
+        accepted, own = found
+        if own is not None:
+            # Whoever fetches an envelope is about to confirm it.
+            self.positions.remember(
+                DeliveryPosition(
+                    envelope_id,
+                    own.recipient,
+                    own.sender,
+                    own.state,
+                    own.seq,
+                    accepted.manifest_sha256.hex(),
+                )
+            )
         return found
+
+    def enclosed(
+        self, principal: Principal, envelope_id: str, at_most: int
+    ) -> list[tuple[str, bytes]]:
+        """(part_id, bytes) of parts at hand, which may go out together with their envelope."""
+        return self.recent.recall_small(
+            principal.unit, envelope_id, min(at_most, MOST_ENCLOSED_BYTES)
+        )
 
     async def download(
         self, principal: Principal, envelope_id: str, part_id: str, offset: int
-    ) -> AsyncIterator[bytes | memoryview]:
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of a part from ``offset`` on, in chunks of at most 256 KiB.
 
         Every block is held against its SHA-256 before a byte of it is given out.
@@ -96,8 +140,8 @@ class Deliverer:
         remembered = self.recent.recall(principal.unit, envelope_id, part_id)
         if remembered is not None:
             _check_offset(offset, len(remembered))
-            for chunk in _chunks(remembered, offset):
-                yield chunk
+            for at in range(offset, len(remembered), CHUNK_BYTES):
+                yield remembered[at : at + CHUNK_BYTES]
             return
         found = await self.ledger.find_part_for(principal.unit, envelope_id, part_id)
         if found is None:
@@ -109,17 +153,52 @@ class Deliverer:
         _check_offset(offset, size)
         start = 0
         for block in blocks:
-            end = start + block.size_bytes
-            if end > offset:
-                async with self.budgets.hold(principal.unit, block.size_bytes):
-                    data = await self._read(block)
-                    for chunk in _chunks(data, max(offset - start, 0)):
+            at = max(offset - start, 0)
+            while at < block.size_bytes:
+                async with self._held(principal.unit, block) as held:
+                    while at < block.size_bytes and held.data is not None:
+                        chunk = held.data[at : at + CHUNK_BYTES]
+                        at += len(chunk)
                         yield chunk
-            start = end
+            start += block.size_bytes
+
+    @asynccontextmanager
+    async def _held(self, unit: str, block: Block) -> AsyncIterator[_Held]:
+        """The block in memory, for no longer than a reader who keeps pace needs it.
+
+        Memory is everybody's: from whoever reads too slowly the block is taken, and is read from
+        the store once more when the reader wants the next bytes.
+        """
+        await self.budgets.take(unit, block.size_bytes)
+        held = _Held()
+
+        def release() -> None:
+            held.data = None
+            self.budgets.give_back(unit, block.size_bytes)
+
+        try:
+            held.data = await self._read(block)
+        except BaseException:
+            release()
+            raise
+        too_slow = asyncio.get_running_loop().call_later(
+            self.idle_timeout_s + block.size_bytes / SLOWEST_BYTES_PER_S, release
+        )
+        try:
+            yield held
+        finally:
+            too_slow.cancel()
+            if held.data is not None:
+                release()
 
     async def _read(self, block: Block) -> bytes:
         data = await self.blobs.get(block.key)
-        if hashlib.sha256(data).digest() != block.sha256:
+        digest = (
+            hashlib.sha256(data)
+            if block.size_bytes <= CHUNK_BYTES
+            else await asyncio.to_thread(hashlib.sha256, data)
+        )
+        if digest.digest() != block.sha256:
             raise InternalError(f"object {block.key} is not what was stored; call an operator")
         return data
 
@@ -129,11 +208,6 @@ def _check_offset(offset: int, size: int) -> None:
         raise InvalidRequest(
             f"offset {offset} is outside of the part's {size} bytes", field="offset"
         )
-
-
-def _chunks(data: bytes, offset: int) -> list[memoryview]:
-    view = memoryview(data)
-    return [view[at : at + CHUNK_BYTES] for at in range(offset, len(data), CHUNK_BYTES)]
 
 
 def page_limit(page_size: int, largest: int = LARGEST_PAGE) -> int:
@@ -167,6 +241,15 @@ def check_identifier(envelope_id: str) -> None:
             f"{envelope_id[:64]!r} is not an envelope_id (a UUIDv7 in lower case)",
             field="envelope_id",
         )
+
+
+def check_shape(value: str, shape: Any, field: str) -> None:
+    """Raise InvalidRequest unless this has the shape of such a field, one of ``fields``."""
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError:
+        (meta,) = shape.__metadata__
+        raise InvalidRequest(f"{field} is not {meta.description}", field=field) from None
 
 
 def envelope_not_found(envelope_id: str) -> NotFound:

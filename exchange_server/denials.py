@@ -1,36 +1,77 @@
 """Denials and refusals as events: the first of a kind at once, its repeats counted by the minute.
 
 So every kind of refusal is in the ledger within the moment, and nobody can fill the ledger with
-refusals.
+refusals. A kind is (caller, method, code).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import structlog
 
+from document_exchange import codes
 from document_exchange.errors import (
     ExchangeError,
+    InvalidRequest,
     LimitExceeded,
+    NotFound,
     NotPermitted,
+    RecipientsRefused,
     Refused,
+    TooManyCalls,
     Unauthenticated,
 )
 from exchange_server import events
+from exchange_server.background import every
 from exchange_server.clock import Clock
 from exchange_server.events import EventLedger
 from exchange_server.values import Principal
 
 log = structlog.get_logger(__name__)
 
-DENIALS = (Unauthenticated, NotPermitted, Refused, LimitExceeded)
-"""The errors that are events."""
+DENIALS = (
+    Unauthenticated,
+    NotPermitted,
+    NotFound,
+    InvalidRequest,
+    LimitExceeded,
+    TooManyCalls,
+    Refused,
+)
+"""The errors that are events: every "no" that is the caller's own doing.
+
+NOT_FOUND is among them because it is also the answer to whoever asks for what is another's. The
+rest (unavailable, too late, a fault of ours) decides nothing about the document.
+"""
 
 _MOST_KINDS = 10_000
 _MOST_ENVELOPES = 20
+_MOST_RECIPIENTS = 50
+
+_TRACEABLE = ("field", "part_id", "unit", "identity", "seal", "signature")
+_IDENTIFIER = re.compile(r"[A-Za-z0-9$._:/\[\]-]{1,200}", re.ASCII)
+
+_Kind = tuple[str, str, str]
+
+
+def traceable(error: ExchangeError) -> dict[str, str]:
+    """What may be written down about a refusal besides its code: the place, and identifiers.
+
+    Never its message or its values: both quote what was sent, which may be the secret itself.
+    """
+    found = {
+        name: error.attributes[name]
+        for name in _TRACEABLE
+        if _IDENTIFIER.fullmatch(error.attributes.get(name, ""))
+    }
+    if isinstance(error, RecipientsRefused):
+        units = [unit for unit in error.attributes if _IDENTIFIER.fullmatch(unit)]
+        found["recipients"] = " ".join(units[:_MOST_RECIPIENTS])
+    return found
 
 
 @dataclass(slots=True)
@@ -38,77 +79,121 @@ class _Repeats:
     principal: Principal
     method: str
     code: str
+    several_callers: bool = False
     count: int = 0
     envelope_ids: list[str] = field(default_factory=list)
+
+    def add(self, envelope_id: str | None) -> None:
+        self.count += 1
+        if envelope_id is not None and len(self.envelope_ids) < _MOST_ENVELOPES:
+            self.envelope_ids.append(envelope_id)
 
 
 class Denials:
     """Writes DENIED events."""
 
-    def __init__(self, ledger: EventLedger, clock: Clock, *, interval_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        ledger: EventLedger,
+        clock: Clock,
+        *,
+        interval_s: float = 60.0,
+        most_kinds: int = _MOST_KINDS,
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._interval_s = interval_s
-        self._repeats: OrderedDict[tuple[str, str, str], _Repeats] = OrderedDict()
+        self._most_kinds = most_kinds
+        self._repeats: OrderedDict[_Kind, _Repeats] = OrderedDict()
+        self._writing: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._count_by_interval(), name="denials")
+        counting = every(self._interval_s, "denials_not_counted", self.flush)
+        self._task = asyncio.create_task(counting, name="denials")
 
     async def stop(self) -> None:
+        """Write what is still to be written."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*self._writing)
         await self.flush()
 
     async def record(
         self, principal: Principal, method: str, error: ExchangeError, envelope_id: str | None
     ) -> None:
-        """Record that ``error`` was the answer. Never raises: the answer must go out anyway."""
-        key = (str(principal.identity), method, error.code)
-        repeats = self._repeats.get(key)
-        if repeats is not None or len(self._repeats) >= _MOST_KINDS:
-            if repeats is None:
-                # So many kinds at once are an attack; its kinds are counted together.
-                key = ("", method, error.code)
-                repeats = self._repeats.setdefault(key, _Repeats(principal, method, error.code))
-            repeats.count += 1
-            if envelope_id and len(repeats.envelope_ids) < _MOST_ENVELOPES:
-                repeats.envelope_ids.append(envelope_id)
-            return
-        self._repeats[key] = _Repeats(principal, method, error.code)
-        detail = {"method": method, "code": error.code, "message": error.message[:500]}
-        if "field" in error.attributes:
-            detail["field"] = error.attributes["field"][:200]
-        await self._write(principal, envelope_id, detail)
+        """Record that ``error`` was the answer. Never fails: the answer must go out anyway.
+
+        When this returns, the first denial of a kind is in the ledger, unless the ledger did not
+        take it; then it is counted with the repeats.
+        """
+        envelope_id = envelope_id or error.attributes.get("envelope_id")
+        if envelope_id is not None and not codes.is_uuid7(envelope_id):
+            envelope_id = None
+        kind = (str(principal.identity), method, error.code)
+        repeats = self._repeats.get(kind)
+        if repeats is not None:
+            repeats.add(envelope_id)
+        elif len(self._repeats) >= self._most_kinds:
+            # So many kinds at once are an attack; what is new is counted over all callers.
+            made = _Repeats(principal, method, error.code, several_callers=True)
+            self._repeats.setdefault(("", method, error.code), made).add(envelope_id)
+        else:
+            self._repeats[kind] = _Repeats(principal, method, error.code)
+            writing = asyncio.create_task(self._write_first(kind, principal, error, envelope_id))
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
+            # A caller that hangs up must not thereby erase its trace.
+            await asyncio.shield(writing)
 
     async def flush(self) -> None:
         """Write the counts of what repeated since the last time, and begin anew."""
         counted, self._repeats = self._repeats, OrderedDict()
-        for repeats in counted.values():
-            if repeats.count:
-                detail = {
-                    "method": repeats.method,
-                    "code": repeats.code,
-                    "repeats": str(repeats.count),
-                }
-                if repeats.envelope_ids:
-                    detail["envelope_ids"] = " ".join(repeats.envelope_ids)
-                await self._write(repeats.principal, None, detail)
+        for kind, repeats in counted.items():
+            if not repeats.count:
+                continue
+            detail = {
+                "method": repeats.method,
+                "code": repeats.code,
+                "repeats": str(repeats.count),
+            }
+            if repeats.several_callers:
+                detail["callers"] = "several"
+            if repeats.envelope_ids:
+                detail["envelope_ids"] = " ".join(repeats.envelope_ids)
+            if not await self._write(repeats.principal, None, detail):
+                self._count_again(kind, repeats)
+
+    async def _write_first(
+        self, kind: _Kind, principal: Principal, error: ExchangeError, envelope_id: str | None
+    ) -> None:
+        _, method, code = kind
+        detail = {"method": method, "code": code, **traceable(error)}
+        if not await self._write(principal, envelope_id, detail):
+            missed = _Repeats(principal, method, code)
+            missed.add(envelope_id)
+            self._count_again(kind, missed)
+
+    def _count_again(self, kind: _Kind, missed: _Repeats) -> None:
+        """Let the next flush try what the ledger did not take."""
+        repeats = self._repeats.setdefault(kind, missed)
+        if repeats is not missed:
+            repeats.count += missed.count
+            room = _MOST_ENVELOPES - len(repeats.envelope_ids)
+            repeats.envelope_ids.extend(missed.envelope_ids[:room])
 
     async def _write(
         self, principal: Principal, envelope_id: str | None, detail: dict[str, str]
-    ) -> None:
+    ) -> bool:
+        """Whether the ledger has it."""
         try:
             await self._ledger.record_event(
                 events.prepare(
                     "DENIED", self._clock(), principal, envelope_id=envelope_id, detail=detail
                 )
             )
-        except ExchangeError as error:
+        except Exception as error:
             log.error("denial_not_recorded", error=str(error), **detail)
-
-    async def _count_by_interval(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            await self.flush()
+            return False
+        return True

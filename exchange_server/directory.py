@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from document_exchange import fields
 from document_exchange.errors import NotFound
-from exchange_server.deliver import page_limit
+from exchange_server.deliver import check_shape, page_limit
 from exchange_server.registry import RegistryFollower, Unit
 
 
@@ -20,9 +21,11 @@ class Directory:
         """One page of units by unit_id, and the token of the next page ("" at the end).
 
         Raises:
-            InvalidRequest: the page size is negative.
+            InvalidRequest: the page size is negative, or the token is not one of ours.
         """
         limit = page_limit(page_size)
+        if page_token:
+            check_shape(page_token, fields.UnitId, "page_token")
         units = self.registry.current().units
         names = sorted(name for name, unit in units.items() if not group or group in unit.groups)
         start = bisect_right(names, page_token) if page_token else 0

@@ -23,6 +23,8 @@ from exchange_server.values import Principal
 
 _EXCHANGE = "/document_exchange.v1.ExchangeService/"
 _DIRECTORY = "/document_exchange.v1.DirectoryService/"
+_HEALTH = "/grpc.health.v1.Health/"
+_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
 _UNITS = frozenset({Kind.SYSTEM})
 _EVERYBODY = frozenset({Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER})
@@ -41,11 +43,21 @@ ALLOWED: Mapping[str, frozenset[Kind]] = {
     _EXCHANGE + "WatchSubmissions": _UNITS,
     _DIRECTORY + "ListUnits": _EVERYBODY,
     _DIRECTORY + "GetUnit": _EVERYBODY,
-    "/grpc.health.v1.Health/Check": _EVERYBODY,
-    "/grpc.health.v1.Health/Watch": _EVERYBODY,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _EVERYBODY,
+    _HEALTH + "Check": _EVERYBODY,
+    _HEALTH + "Watch": _EVERYBODY,
+    _REFLECTION + "ServerReflectionInfo": _EVERYBODY,
 }
 """Which kinds of certificate may call which method. What is not listed is denied."""
+
+WATCHES = frozenset(
+    {_EXCHANGE + "WatchDeliveries", _EXCHANGE + "WatchSubmissions", _HEALTH + "Watch"}
+)
+"""The methods whose calls stay open without end."""
+
+NOT_WAITED_FOR = frozenset(
+    {_HEALTH + "Check", _HEALTH + "Watch", _REFLECTION + "ServerReflectionInfo"}
+)
+"""The methods that go on while a server shuts down, and are cut off at its end."""
 
 
 def may_call(principal: Principal, method: str) -> None:
@@ -115,7 +127,7 @@ def check_submission(registry: Registry, principal: Principal, manifest: Manifes
     Returns the lead issuer if the sender acts for it, else an empty string.
 
     Raises:
-        ManifestRefused: the line of business is not in the registry.
+        ManifestRefused: the line of business is not in the registry, an issuer not or not active.
         NotPermitted: the sender is no issuer and does not act for the lead issuer.
         RecipientsRefused: names each recipient that can't receive it, and why. A recipient that
             is suspended does not refuse the document: its delivery waits.
@@ -128,10 +140,9 @@ def check_submission(registry: Registry, principal: Principal, manifest: Manifes
             value=document.business,
         )
     for issuer in document.issuers:
-        if issuer not in registry.units:
-            raise ManifestRefused(
-                f"issuer {issuer!r} is not in the registry", field="document.issuers", value=issuer
-            )
+        known = registry.units.get(issuer)
+        if known is None or known.status != "ACTIVE":
+            raise issuer_refused(issuer, known.status.lower() if known else "not in the registry")
     acts_for = ""
     if principal.unit not in document.issuers:
         acts_for = document.issuers[0]
@@ -150,6 +161,11 @@ def check_submission(registry: Registry, principal: Principal, manifest: Manifes
     if faults:
         raise recipients_refused(faults)
     return acts_for
+
+
+def issuer_refused(issuer: str, why: str) -> ManifestRefused:
+    """The error for a document in the name of a unit that can't issue any."""
+    return ManifestRefused(f"issuer {issuer!r} is {why}", field="document.issuers", value=issuer)
 
 
 def recipients_refused(faults: Mapping[str, str]) -> RecipientsRefused:

@@ -27,6 +27,8 @@ from exchange_server.budget import Budgets
 from exchange_server.values import Block
 
 BLOCK_BYTES = 8 * 1024 * 1024
+SLOWEST_BYTES_PER_S = 256 * 1024
+"""Whoever fills a block more slowly than this (after the idle timeout) is cut off."""
 _STORING_AT_ONCE = 2
 """Blocks of one call that may be on their way to the store while the next one fills."""
 
@@ -43,9 +45,9 @@ class RecentParts(Protocol):
     @property
     def largest_bytes(self) -> int: ...
 
-    def remember(self, envelope_id: str, part_id: str, data: bytes) -> None: ...
+    def remember(self, envelope_id: str, sha256: str, data: bytes) -> None: ...
 
-    def accepted(self, envelope_id: str, units: Sequence[str]) -> None: ...
+    def accepted(self, envelope_id: str, units: Sequence[str], parts: Sequence[Part]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class PartReceiver:
             PartOutOfOrder: a part repeated, unknown, or before its turn.
             PartSizeMismatch: fewer or more bytes than the manifest says.
             PartDigestMismatch: the bytes are not those of the manifest.
-            DeadlinePassed: nothing came for ``idle_timeout_s``.
+            DeadlinePassed: nothing came for ``idle_timeout_s``, or bytes came too slowly.
             Unavailable: the blob store does not answer.
         """
         try:
@@ -102,7 +104,7 @@ class PartReceiver:
             left -= size
             await self.budgets.take(self.unit, size)
             try:
-                data = await source.read(number, size)
+                data = await self._read_block(source, number, size)
                 digest = hashlib.sha256(data)
                 if size == part.size:
                     whole = digest
@@ -115,11 +117,22 @@ class PartReceiver:
                 self.budgets.give_back(self.unit, size)
                 raise
             if size == part.size and size <= self.recent.largest_bytes:
-                self.recent.remember(self.envelope_id, part.part_id, bytes(data))
+                self.recent.remember(self.envelope_id, part.sha256, bytes(data))
             self._store(number, block_number, data, digest.digest())
             await self._wait_until_stored(_STORING_AT_ONCE)
         if part.size == 0:
             _check_digest(part, whole.hexdigest())
+
+    async def _read_block(self, source: _PartStream, number: int, size: int) -> bytes | bytearray:
+        """The whole block, within the time that it may hold memory."""
+        longest_s = self.idle_timeout_s + size / SLOWEST_BYTES_PER_S
+        try:
+            async with asyncio.timeout(longest_s):
+                return await source.read(number, size)
+        except TimeoutError:
+            raise DeadlinePassed(
+                f"{size} bytes took longer than {longest_s:.0f} s; send again on a faster line"
+            ) from None
 
     def _store(self, part: int, number: int, data: bytes | bytearray, digest: bytes) -> None:
         now = self.clock()

@@ -1,13 +1,25 @@
 """Keeps small parts in memory for a while: most are fetched within seconds of being sent.
 
-Only bytes whose SHA-256 was checked come in, and only the parties of an accepted envelope get
-them out, which never change; losing any of it costs one read of ledger and blob store.
+Bytes come in by their SHA-256, which was checked, and go out only as a part of an accepted
+envelope that has this very digest, to the parties of that envelope. So it is of no account who
+brought the bytes, nor under which envelope_id; losing any of it costs one read of ledger and
+blob store.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from document_exchange.manifest import Part
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    units: frozenset[str]
+    parts: dict[str, str]
+    """SHA-256 by part_id, in the manifest's order."""
 
 
 class RecentParts:
@@ -16,9 +28,9 @@ class RecentParts:
     def __init__(self, size_bytes: int, largest_bytes: int) -> None:
         self._size_bytes = size_bytes
         self._largest_bytes = min(largest_bytes, size_bytes)
-        self._parts: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        self._parties: dict[str, frozenset[str]] = {}
+        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._count: dict[str, int] = {}
+        self._accepted: dict[str, _Accepted] = {}
         self._held_bytes = 0
 
     @property
@@ -26,38 +38,50 @@ class RecentParts:
         """Larger parts are not worth their place."""
         return self._largest_bytes
 
-    def remember(self, envelope_id: str, part_id: str, data: bytes) -> None:
-        """Keep a part of an envelope that may yet be accepted."""
-        if len(data) > self._largest_bytes:
+    def remember(self, envelope_id: str, sha256: str, data: bytes) -> None:
+        """Keep bytes with this digest, of an envelope that may yet be accepted."""
+        key = envelope_id, sha256
+        if len(data) > self._largest_bytes or key in self._kept:
             return
-        self._forget((envelope_id, part_id))
-        self._parts[envelope_id, part_id] = data
+        self._kept[key] = data
         self._count[envelope_id] = self._count.get(envelope_id, 0) + 1
         self._held_bytes += len(data)
         while self._held_bytes > self._size_bytes:
-            self._forget(next(iter(self._parts)))
+            self._forget_oldest()
 
-    def accepted(self, envelope_id: str, units: Iterable[str]) -> None:
-        """The envelope is in the ledger; these units may have its parts."""
+    def accepted(self, envelope_id: str, units: Iterable[str], parts: Sequence[Part]) -> None:
+        """The envelope is in the ledger with these parts; these units may have them."""
         if envelope_id in self._count:
-            self._parties[envelope_id] = frozenset(units)
+            self._accepted[envelope_id] = _Accepted(
+                frozenset(units), {part.part_id: part.sha256 for part in parts}
+            )
 
     def recall(self, unit: str, envelope_id: str, part_id: str) -> bytes | None:
-        """The part, if it is kept and ``unit`` is a party of its envelope."""
-        if unit not in self._parties.get(envelope_id, ()):
+        """The part, if it is kept and ``unit`` is a party of its accepted envelope."""
+        accepted = self._accepted.get(envelope_id)
+        if accepted is None or unit not in accepted.units:
             return None
-        data = self._parts.get((envelope_id, part_id))
+        key = envelope_id, accepted.parts.get(part_id, "")
+        data = self._kept.get(key)
         if data is not None:
-            self._parts.move_to_end((envelope_id, part_id))
+            self._kept.move_to_end(key)
         return data
 
-    def _forget(self, key: tuple[str, str]) -> None:
-        data = self._parts.pop(key, None)
-        if data is None:
-            return
+    def recall_small(self, unit: str, envelope_id: str, at_most: int) -> list[tuple[str, bytes]]:
+        """(part_id, bytes) of the envelope's kept parts, in order, while they fit ``at_most``."""
+        accepted = self._accepted.get(envelope_id)
+        found = []
+        for part_id in accepted.parts if accepted is not None else ():
+            data = self.recall(unit, envelope_id, part_id)
+            if data is not None and len(data) <= at_most:
+                at_most -= len(data)
+                found.append((part_id, data))
+        return found
+
+    def _forget_oldest(self) -> None:
+        (envelope_id, _), data = self._kept.popitem(last=False)
         self._held_bytes -= len(data)
-        envelope_id = key[0]
         self._count[envelope_id] -= 1
         if self._count[envelope_id] == 0:
             del self._count[envelope_id]
-            self._parties.pop(envelope_id, None)
+            self._accepted.pop(envelope_id, None)

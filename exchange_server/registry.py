@@ -1,18 +1,23 @@
-"""The registry as the ledger has it, followed in memory; fails closed when it can't be followed."""
+"""The registry as the ledger has it, followed in memory; fails closed when it can't be followed.
+
+It also holds the clock of this process against the ledger's: with another idea of the time, a
+process would date statements wrongly and admit certificates at the wrong time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from document_exchange.errors import Unavailable
+from exchange_server.clock import Clock, system_clock
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +54,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """A revocation list in force."""
+    """A revocation list, in force from ``this_update`` until before ``next_update``."""
 
     number: int
+    this_update: datetime
     next_update: datetime
     der: bytes
 
@@ -64,28 +70,54 @@ class Registry:
     units: Mapping[str, Unit]
     certificates: Mapping[bytes, Certificate]
     businesses: frozenset[str]
-    root_crl: Crl | None
-    seal_crl: Crl | None
+    root_crls: tuple[Crl, ...] = ()
+    """Some of the newest, in any order; they may include lists that have not begun."""
+    seal_crls: tuple[Crl, ...] = ()
 
     def crls_in_force(self, now: datetime) -> tuple[Crl, Crl]:
         """The CRLs (root, seal CA) that a verifier of this moment's statements will need.
 
         Raises:
-            Unavailable: the authority has published none yet.
+            Unavailable: the authority has published none yet that has begun.
         """
-        if self.root_crl is None or self.seal_crl is None:
-            raise Unavailable("the authority has published no revocation lists yet")
-        for name, crl in (("root", self.root_crl), ("seal-ca", self.seal_crl)):
-            if crl.next_update <= now:
-                # Documents flow on; a verifier will ask for a list in force.
-                log.warning("crl_expired", issuer=name, next_update=crl.next_update.isoformat())
-        return self.root_crl, self.seal_crl
+        return _in_force("root", self.root_crls, now), _in_force("seal-ca", self.seal_crls, now)
+
+
+def _in_force(issuer: str, lists: Iterable[Crl], now: datetime) -> Crl:
+    begun = [crl for crl in lists if crl.this_update <= now]
+    if not begun:
+        raise Unavailable(f"the authority has published no revocation list of {issuer} that counts")
+    newest = max(begun, key=lambda crl: crl.number)
+    if newest.next_update <= now:
+        # Documents flow on; a verifier will ask for a list in force.
+        log.warning("crl_expired", issuer=issuer, next_update=newest.next_update.isoformat())
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class _LedgerTime:
+    """What the ledger's clock said between two moments of this process's monotonic clock."""
+
+    said: datetime
+    asked_s: float
+    answered_s: float
+
+    def ahead(self, clock: datetime, now_s: float) -> timedelta:
+        """By how much ``clock`` is ahead of the ledger's (below 0: behind) at the moment ``now_s``.
+
+        The round trip is in its favour: what it may have taken is no difference.
+        """
+        latest = self.said + timedelta(seconds=now_s - self.asked_s)
+        earliest = self.said + timedelta(seconds=now_s - self.answered_s)
+        return max(clock - latest, timedelta(0)) + min(clock - earliest, timedelta(0))
 
 
 class RegistrySource(Protocol):
     """Where the registry is read from."""
 
-    async def registry_version(self) -> int: ...
+    async def registry_version(self) -> tuple[int, datetime]:
+        """The version, and what the ledger's clock says."""
+        ...
 
     async def load_registry(self) -> Registry: ...
 
@@ -95,15 +127,26 @@ class RegistryFollower:
 
     Revocations work within one interval even where every notification is lost. When the ledger
     can't be read for ``max_age_s``, ``current`` raises: a process that does not know who was
-    revoked admits nobody.
+    revoked admits nobody. Nor does one whose clock differs from the ledger's by more than
+    ``clock_tolerance_s``.
     """
 
     def __init__(
-        self, source: RegistrySource, *, interval_s: float = 0.5, max_age_s: float = 10.0
+        self,
+        source: RegistrySource,
+        *,
+        clock: Clock = system_clock,
+        interval_s: float = 0.5,
+        max_age_s: float = 10.0,
+        clock_tolerance_s: float = 60.0,
     ) -> None:
         self._source = source
+        self._clock = clock
         self._interval_s = interval_s
         self._max_age_s = max_age_s
+        self._clock_tolerance = timedelta(seconds=clock_tolerance_s)
+        self._clock_is_off = False
+        self._ledger_time: _LedgerTime | None = None
         self._registry: Registry | None = None
         self._checked_at = float("-inf")
         self._wake = asyncio.Event()
@@ -114,10 +157,17 @@ class RegistryFollower:
         """The registry as of at most ``max_age_s`` ago.
 
         Raises:
-            Unavailable: it has not been possible to follow it for longer than that.
+            Unavailable: it has not been possible to follow it for longer than that, or the clocks
+                of this process and of the ledger differ.
         """
         if self._registry is None or self.age_s() > self._max_age_s:
             raise Unavailable("the status of certificates can't be followed at the moment")
+        ahead_s = self._clock_ahead().total_seconds()
+        if abs(ahead_s) > self._clock_tolerance.total_seconds():
+            raise Unavailable(
+                f"the clocks of this server and of its ledger differ by {abs(ahead_s):.0f} s; "
+                "try again once they are set"
+            )
         return self._registry
 
     def age_s(self) -> float:
@@ -145,14 +195,39 @@ class RegistryFollower:
 
     async def _refresh(self) -> None:
         started = time.monotonic()
-        version = await self._source.registry_version()
+        version, ledger_time = await self._source.registry_version()
+        self._ledger_time = _LedgerTime(ledger_time, started, time.monotonic())
+        self._watch_clock()
         if self._registry is None or version != self._registry.version:
             self._registry = await self._source.load_registry()
             log.info("registry_loaded", version=self._registry.version)
+            self._watch_authority(ledger_time)
             for listener in tuple(self._listeners):
                 listener()
         # What was read is at least as new as the moment before reading it.
         self._checked_at = started
+
+    def _clock_ahead(self) -> timedelta:
+        if self._ledger_time is None:
+            return timedelta(0)
+        return self._ledger_time.ahead(self._clock(), time.monotonic())
+
+    def _watch_clock(self) -> None:
+        """Log it once when the clock goes wrong, and once when it is right again."""
+        ahead = self._clock_ahead()
+        was_off, self._clock_is_off = self._clock_is_off, abs(ahead) > self._clock_tolerance
+        if self._clock_is_off and not was_off:
+            log.error("clock_differs_from_ledger", ahead_s=round(ahead.total_seconds(), 3))
+        elif was_off and not self._clock_is_off:
+            log.info("clock_agrees_again", ahead_s=round(ahead.total_seconds(), 3))
+
+    def _watch_authority(self, ledger_time: datetime) -> None:
+        """Lists of times to come show that the authority's clock is ahead."""
+        if self._registry is not None:
+            lists = (*self._registry.root_crls, *self._registry.seal_crls)
+            ahead = max((crl.this_update - ledger_time for crl in lists), default=timedelta(0))
+            if ahead > self._clock_tolerance:
+                log.warning("crl_ahead", ahead_s=round(ahead.total_seconds(), 3))
 
     async def _follow(self) -> None:
         while True:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import structlog
+from cryptography.hazmat.primitives import hashes
 
 from document_exchange import codes, identity, receipt, signature, times
+from document_exchange.certificates import SealTrust
+from document_exchange.errors import ConfigurationError, SignatureRefused, Unavailable
 from document_exchange.receipt import Admission, Receipt, ReceiptType, State
 from document_exchange.signer import Signer
+from exchange_server.registry import RegistryFollower
 from exchange_server.values import DeliveryPosition, PreparedEvent
+
+log = structlog.get_logger(__name__)
+
+_WARN_BEFORE_END = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +32,45 @@ class Signed:
 
 
 class CentreSeal:
-    """Signs in the name of the centre."""
+    """Signs in the name of the centre, as long as a verifier would accept its signature.
 
-    def __init__(self, signer: Signer) -> None:
+    Each method that signs raises Unavailable once the seal has ended or is revoked: a statement
+    that proves nothing must not be recorded.
+    """
+
+    def __init__(
+        self, signer: Signer, trust: SealTrust, registry: RegistryFollower, *, now: datetime
+    ) -> None:
+        """Take the seal into use; ``registry`` must be followed already.
+
+        Raises:
+            ConfigurationError: it is no seal under the root, not valid ``now``, not in the ledger's
+                registry, or revoked.
+            Unavailable: the registry can't be followed, or this process's clock is wrong.
+        """
+        # First of all: by a wrong clock nothing below would mean anything.
+        registry.current()
         self._signer = signer
-        self.identity = str(identity.of_certificate(signer.certificate))
+        self._registry = registry
+        certificate = signer.certificate
+        self.identity = str(identity.of_certificate(certificate))
+        self.fingerprint = certificate.fingerprint(hashes.SHA256())
+        # What it chains through does not change; whether it is in its period is asked each time.
+        chain = (certificate, trust.seal_ca, trust.root)
+        self._not_before = max(each.not_valid_before_utc for each in chain)
+        self._not_after = min(each.not_valid_after_utc for each in chain)
+        try:
+            trust.check(certificate, at=now, crls=None)
+        except SignatureRefused as error:
+            raise ConfigurationError(f"the centre's seal can't be used: {error}") from error
+        if fault := self._fault(now):
+            raise ConfigurationError(f"the centre's seal can't be used: {fault}")
+
+    def warn_before_end(self, now: datetime) -> None:
+        """Log a warning when the seal, or a CA above it, ends within 30 days."""
+        left = self._not_after - now
+        if left < _WARN_BEFORE_END:
+            log.warning("centre_seal_ends", not_after=self._not_after.isoformat(), days=left.days)
 
     def accepted(
         self,
@@ -96,6 +140,22 @@ class CentreSeal:
             event.at,
         )
 
+    def check(self, at: datetime) -> None:
+        """Raise Unavailable if a signature of this moment would not be accepted."""
+        if fault := self._fault(at):
+            log.error("centre_seal_unusable", fault=fault)
+            raise Unavailable(f"the centre can't sign: {fault}")
+
     def _sign(self, statement: Receipt | Admission, at: datetime) -> Signed:
+        self.check(at)
         content = receipt.encode(statement)
         return Signed(content, signature.sign(content, self._signer, at=at))
+
+    def _fault(self, at: datetime) -> str:
+        """Why a signature of this moment would not be accepted; empty if it would be."""
+        if not self._not_before <= at <= self._not_after:
+            return f"its seal is valid from {self._not_before} to {self._not_after}"
+        known = self._registry.current().certificates.get(self.fingerprint)
+        if known is None:
+            return "its seal is not in the ledger's registry of certificates: publish it"
+        return "its seal has been revoked" if known.revoked else ""

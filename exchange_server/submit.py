@@ -7,7 +7,8 @@ The steps, in this order (docs/life-of-a-document.md has them with their reasons
 3. accepted before? then the first receipt again, without reading a byte of the parts;
 4. the identifier's time, the seals, and policy for every recipient;
 5. the bytes: bounded, hashed, stored block by block;
-6. one transaction writes all of it, and only then is the receipt given out.
+6. what may have changed meanwhile again, as of the moment that the receipt will name; then one
+   transaction writes all of it, and only then is the receipt given out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from document_exchange import codes, manifest, verification
@@ -34,6 +36,7 @@ from document_exchange.errors import (
     Unavailable,
     UnitNotActive,
 )
+from document_exchange.identity import Identity
 from document_exchange.manifest import Manifest
 from exchange_server import events, policy
 from exchange_server.budget import Budgets
@@ -79,9 +82,13 @@ class Submitted:
     repeated: bool
 
 
+_Sealed = tuple[tuple[Identity, x509.Certificate], ...]
+"""Whose seals verify, with their certificates."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    """What step 4 found out."""
+class _Permitted:
+    """What holds at the moment that was asked about."""
 
     acts_for: str
     seals: tuple[bytes, ...]
@@ -133,7 +140,13 @@ class Submitter:
             if earlier is not None:
                 return earlier
         # 4. Identifier, seals, policy, and what else the ledger knew.
-        checked = self._check(principal, document, manifest_bytes, signatures)
+        now = self.clock()
+        self.seal.check(now)
+        check_envelope_id(document.envelope_id, now)
+        sealed = verification.verify_seals(
+            document, manifest_bytes, signatures, self.trust, at=now, crls=None
+        )
+        self._permit(principal, document, sealed, now)
         if known:
             raise _refusal(Outcome(known), document)
         # 5. The bytes.
@@ -148,9 +161,7 @@ class Submitter:
             idle_timeout_s=self.idle_timeout_s,
         ).receive(chunks)
         # 6. One transaction.
-        return await self._accept(
-            principal, document, manifest_bytes, signatures, checked, received
-        )
+        return await self._accept(principal, document, manifest_bytes, signatures, sealed, received)
 
     async def _accepted_before(
         self, envelope_id: str, principal: Principal, manifest_bytes: bytes
@@ -166,27 +177,20 @@ class Submitter:
             )
         return Submitted(found.accepted, repeated=True)
 
-    def _check(
-        self,
-        principal: Principal,
-        document: Manifest,
-        manifest_bytes: bytes,
-        signatures: Sequence[bytes],
-    ) -> _Checked:
-        now = self.clock()
+    def _permit(
+        self, principal: Principal, document: Manifest, sealed: _Sealed, now: datetime
+    ) -> _Permitted:
+        """Everything that time, authority and registry may change, as of ``now``."""
         registry = self.registry.current()
-        check_envelope_id(document.envelope_id, now)
-        sealed = verification.verify_seals(
-            document, manifest_bytes, signatures, self.trust, at=now, crls=None
-        )
         seals = []
         for seal, certificate in sealed:
+            self.trust.check(certificate, at=now, crls=None)
             fingerprint = certificate.fingerprint(hashes.SHA256())
             policy.check_seal(registry, fingerprint, seal.unit or "")
             seals.append(fingerprint)
         acts_for = policy.check_submission(registry, principal, document)
         root_crl, seal_crl = registry.crls_in_force(now)
-        return _Checked(acts_for, tuple(seals), root_crl, seal_crl)
+        return _Permitted(acts_for, tuple(seals), root_crl, seal_crl)
 
     async def _accept(
         self,
@@ -194,10 +198,11 @@ class Submitter:
         document: Manifest,
         manifest_bytes: bytes,
         signatures: Sequence[bytes],
-        checked: _Checked,
+        sealed: _Sealed,
         received: Received,
     ) -> Submitted:
         now = self.clock()
+        permitted = self._permit(principal, document, sealed, now)
         manifest_sha256 = manifest.sha256_hex(manifest_bytes)
         event = events.prepare(
             "ENVELOPE_ACCEPTED",
@@ -210,8 +215,9 @@ class Submitter:
         signed = self.seal.accepted(document.envelope_id, manifest_sha256, signatures, event)
         acceptance = Acceptance(
             principal=principal,
-            acts_for=checked.acts_for,
-            seals=checked.seals,
+            acts_for=permitted.acts_for,
+            seals=permitted.seals,
+            centre_seal=self.seal.fingerprint,
             signatures=tuple(signatures),
             manifest=manifest_bytes,
             blocks=received.blocks,
@@ -220,13 +226,15 @@ class Submitter:
             receipt=signed.content,
             receipt_signature=signed.signature,
             event=event,
-            root_crl=checked.root_crl.number,
-            seal_crl=checked.seal_crl.number,
+            root_crl=permitted.root_crl.number,
+            seal_crl=permitted.seal_crl.number,
         )
         outcome = await self._commit(acceptance, document)
         if outcome.code == "ACCEPTED":
             self.recent.accepted(
-                document.envelope_id, [principal.unit, *(r.unit for r in document.recipients)]
+                document.envelope_id,
+                [principal.unit, *(r.unit for r in document.recipients)],
+                document.parts,
             )
             self.accepted(document.envelope_id, [r.unit for r in document.recipients])
             log.info(
@@ -294,12 +302,16 @@ def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:
                 f"doc_id {doc_id}",
                 field="supersedes" if document.supersedes else "refers_to",
             )
-        case "UNIT_NOT_ACTIVE":
+        case "UNIT_NOT_ACTIVE" if outcome.detail == document.sender:
             return UnitNotActive(f"unit {document.sender} is not active", unit=document.sender)
+        case "UNIT_NOT_ACTIVE":
+            return policy.issuer_refused(outcome.detail, "no longer active")
         case "CERTIFICATE_REVOKED":
             return CertificateRevoked()
         case "SEAL_REVOKED":
             return SealRevoked("a seal on this manifest has been revoked", seal=outcome.detail)
+        case "CENTRE_SEAL_REVOKED":
+            return Unavailable("the centre's seal has just been revoked; try again later")
         case "RECIPIENTS_REFUSED":
             return policy.recipients_refused(
                 dict.fromkeys(outcome.detail.split(","), "the unit is closed")

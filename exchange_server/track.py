@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from document_exchange import fields
 from document_exchange.receipt import State
-from exchange_server.deliver import check_identifier, envelope_not_found, page_limit, read_page
+from exchange_server.deliver import (
+    check_identifier,
+    check_shape,
+    envelope_not_found,
+    page_limit,
+    read_page,
+)
 from exchange_server.values import (
     AcceptedEnvelope,
     DeliveryStatus,
@@ -71,9 +78,11 @@ class Tracker:
 
         Raises:
             NotFound: it does not exist, or the caller is neither sender nor recipient.
-            InvalidRequest: the page size is negative.
+            InvalidRequest: the page size is negative, or the token is not one of ours.
         """
         check_identifier(envelope_id)
+        if page_token:
+            check_shape(page_token, fields.UnitId, "page_token")
         limit = page_limit(page_size, LARGEST_TRACK_PAGE)
         envelope = await self.ledger.find_envelope_for(principal.unit, envelope_id)
         if envelope is None:

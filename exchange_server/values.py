@@ -135,7 +135,7 @@ class DeliveryPosition:
     state: State
     seq: int
     manifest_sha256: str
-    recorded: bool
+    recorded: bool = False
     """Whether the receipt in question has been recorded already."""
 
 
@@ -148,6 +148,8 @@ class Acceptance:
     """The lead issuer that the sender acts for; empty when it is an issuer itself."""
     seals: tuple[bytes, ...]
     """Fingerprints of the sealing certificates."""
+    centre_seal: bytes
+    """Fingerprint of the seal that signed the receipt."""
     signatures: tuple[bytes, ...]
     manifest: bytes
     blocks: tuple[Block, ...]
@@ -172,6 +174,8 @@ class NewStatement:
     principal: Principal
     seal: bytes | None
     """Fingerprint of the seal that signed the receipt; None when the centre signed it."""
+    centre_seal: bytes
+    """Fingerprint of the seal that signed the centre's statement."""
     receipt_id: str
     receipt: bytes
     receipt_signature: bytes

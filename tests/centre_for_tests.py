@@ -67,6 +67,8 @@ class Faults:
     envelope: Callable[[envelope_pb2.Envelope], None] = lambda envelope: None
     statement: Callable[[envelope_pb2.Statement], None] = lambda statement: None
     part: Callable[[bytes], bytes] = lambda content: content
+    encloses: bool = False
+    """Whether parts come with their envelope, which is no fault."""
     break_downloads_after: list[int] = field(default_factory=list)
     """Bytes after which each of the next downloads breaks."""
 
@@ -230,7 +232,15 @@ seal_key = "seal.key"
         )
         self.faults.envelope(made)
         self._said("GetEnvelope", context)
-        return exchange_pb2.GetEnvelopeResponse(envelope=made, delivery=self.delivery(held))
+        enclosed = held.parts if self.faults.encloses and request.max_enclosed_bytes else {}
+        return exchange_pb2.GetEnvelopeResponse(
+            envelope=made,
+            delivery=self.delivery(held),
+            enclosed=[
+                exchange_pb2.EnclosedPart(part_id=part_id, data=self.faults.part(content))
+                for part_id, content in enclosed.items()
+            ],
+        )
 
     def DownloadPart(self, request: Any, context: Any) -> Iterator[Any]:
         held = self._find(request.envelope_id, context)

@@ -6,8 +6,13 @@ raw gRPC channel over mutual TLS.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 import secrets
+import subprocess
+import sys
+import tomllib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,7 +48,12 @@ from document_exchange.manifest import (
     Secrecy,
     Urgency,
 )
-from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
+from document_exchange.v1 import (
+    directory_pb2,
+    directory_pb2_grpc,
+    exchange_pb2,
+    exchange_pb2_grpc,
+)
 from tests.pki_for_tests import Holder
 
 SENDER, RECIPIENT = "qd-caizheng", "qd-jiaoyu"
@@ -73,6 +83,12 @@ class CentreInside:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return Holder(certificate, key)
 
+    def centre_seal(self) -> x509.Certificate:
+        """The certificate of the seal that signs in the centre's name."""
+        settings = Path(self.description["settings"])
+        name = tomllib.loads(settings.read_text())["seal"]["certificate"]
+        return x509.load_pem_x509_certificate((settings.parent / name).read_bytes())
+
     def issuing(self, authority: str) -> Holder:
         """``tls-ca`` or ``seal-ca`` with its key, to certify what the authority never would."""
         certificate = x509.load_pem_x509_certificate((self._pki / f"{authority}.pem").read_bytes())
@@ -84,10 +100,10 @@ class CentreInside:
     def authority(self) -> Authority:
         return Authority.load(self._pki, passphrase_from(self._passphrase, {}))
 
-    def issue(self, profile: str, unit: str, name: str) -> Holder:
+    def issue(self, profile: str, unit: str | None, name: str, role: str | None = None) -> Holder:
         """A certificate as the authority issues it; the ledger does not know it yet."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certified = self.authority().issue(Order(profile, name, unit), key.public_key())
+        certified = self.authority().issue(Order(profile, name, unit, role), key.public_key())
         return Holder(certified.certificate, key)
 
     async def publish(self) -> None:
@@ -114,6 +130,12 @@ class CentreInside:
         self, caller: Holder | None
     ) -> AsyncIterator[exchange_pb2_grpc.ExchangeServiceAsyncStub]:
         """The service, called with this certificate or with none."""
+        async with self.channel(caller) as channel:
+            yield exchange_pb2_grpc.ExchangeServiceStub(channel)
+
+    @asynccontextmanager
+    async def channel(self, caller: Holder | None) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own, with this certificate or with none."""
         credentials = grpc.ssl_channel_credentials(
             (self._pki / "tls-ca.pem").read_bytes(),
             caller.key_pem if caller else None,
@@ -125,11 +147,59 @@ class CentreInside:
             ("grpc.max_send_message_length", 8 * 1024 * 1024),
         ]
         async with grpc.aio.secure_channel(self.address, credentials, options) as channel:
-            yield exchange_pb2_grpc.ExchangeServiceStub(channel)
+            yield channel
+
+    async def admits(self, caller: Holder) -> bool:
+        """Whether the centre admits this certificate now, by a call that asks for nothing else."""
+        async with self.channel(caller) as channel:
+            stub = directory_pb2_grpc.DirectoryServiceStub(channel)
+            try:
+                await stub.ListUnits(directory_pb2.ListUnitsRequest(page_size=1), timeout=5)
+            except grpc.aio.AioRpcError:
+                return False
+        return True
+
+    @asynccontextmanager
+    async def second_server(
+        self, log: Path, more_settings: str = ""
+    ) -> AsyncIterator[subprocess.Popen[bytes]]:
+        """Another ``exchange-server run`` over the same stores; ``address`` is then its own.
+
+        So a test may end it, see its exit code, or give it other settings. Killed at the end.
+        """
+        settings = Path(self.description["settings"])
+        second = settings.with_name("second.toml")
+        text = settings.read_text().replace(self.address, "127.0.0.1:0", 1)
+        second.write_text(text + more_settings)
+        command = [sys.executable, "-m", "exchange_server", "run", "--config", str(second)]
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output) as server,
+        ):
+            try:
+                self.address = await _listening(server)
+                yield server
+            finally:
+                server.kill()
 
     def server(self) -> psutil.Process:
         """The process of ``exchange-server run``."""
         return server_process(int(self.description["pid"]))
+
+
+async def _listening(server: subprocess.Popen[bytes]) -> str:
+    assert server.stdout is not None
+    while line := await asyncio.to_thread(server.stdout.readline):
+        if line.startswith(b'{"listening"'):
+            return str(json.loads(line)["listening"])
+    raise AssertionError("the server ended before it listened")
+
+
+async def admitted(inside: CentreInside, caller: Holder) -> None:
+    """Wait until the centre knows of this certificate, and of all that was published with it."""
+    async with asyncio.timeout(10):
+        while not await inside.admits(caller):
+            pass
 
 
 def server_process(dev_pid: int) -> psutil.Process:
@@ -207,18 +277,19 @@ class Upload:
     manifest: bytes
     signatures: tuple[bytes, ...]
     chunks: tuple[tuple[str, bytes], ...]
-    header_first: bool = True
+    header_before: tuple[int, ...] = (0,)
+    """Before which chunks the header is sent; the number of chunks means at the end."""
 
     async def messages(self) -> AsyncIterator[exchange_pb2.SubmitRequest]:
         header = exchange_pb2.SubmitHeader(manifest=self.manifest, signatures=self.signatures)
-        if self.header_first:
-            yield exchange_pb2.SubmitRequest(header=header)
-        for part_id, data in self.chunks:
-            yield exchange_pb2.SubmitRequest(
-                chunk=exchange_pb2.PartChunk(part_id=part_id, data=data)
-            )
-        if not self.header_first:
-            yield exchange_pb2.SubmitRequest(header=header)
+        for place, chunk in enumerate((*self.chunks, None)):
+            if place in self.header_before:
+                yield exchange_pb2.SubmitRequest(header=header)
+            if chunk is not None:
+                part_id, data = chunk
+                yield exchange_pb2.SubmitRequest(
+                    chunk=exchange_pb2.PartChunk(part_id=part_id, data=data)
+                )
 
 
 def sealed(content: bytes, *seals: Holder) -> tuple[bytes, ...]:

@@ -218,7 +218,7 @@ class AsyncClient:
         Raises:
             NotFound: there is none.
         """
-        response = await receive.request(self.session, envelope_id)
+        response = await receive.request(self.session, envelope_id, enclosed=True)
         if not response.HasField("delivery"):
             raise NotFound(
                 f"envelope {envelope_id} was sent by {self.unit_id}, not to it",

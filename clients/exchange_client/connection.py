@@ -23,6 +23,18 @@ _SEND_LIMIT_BYTES = 4 * 1024 * 1024 + 64 * 1024
 _RECEIVE_LIMIT_BYTES = 16 * 1024 * 1024
 """Room for the history of an envelope with 500 recipients."""
 
+CONNECT_TIMEOUT_MS = 5_000
+"""How long one attempt to connect may take, TLS and HTTP/2 settings included.
+
+gRPC names this min_reconnect_backoff, but uses it as the least time for an attempt (Core's
+subchannel: min_connect_timeout); the pause after a failure is not lengthened by it. When every
+unit connects at once, as after a restart, a handshake waits its turn for seconds: who gives up
+and begins anew only adds to the queue. It is below the deadline of a call, so that a server that
+can't be reached is reported as that.
+"""
+_FIRST_RECONNECT_PAUSE_MS = 200
+_LONGEST_RECONNECT_PAUSE_MS = 5_000
+
 
 def _options(profile: Profile) -> list[tuple[str, str | int]]:
     options: list[tuple[str, str | int]] = [
@@ -31,9 +43,9 @@ def _options(profile: Profile) -> list[tuple[str, str | int]]:
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_PAUSE_MS),
+        ("grpc.max_reconnect_backoff_ms", _LONGEST_RECONNECT_PAUSE_MS),
+        ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
         ("grpc.max_send_message_length", _SEND_LIMIT_BYTES),
         ("grpc.max_receive_message_length", _RECEIVE_LIMIT_BYTES),
         ("grpc.primary_user_agent", USER_AGENT),

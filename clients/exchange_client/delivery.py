@@ -15,7 +15,7 @@ from exchange_client.choices import chosen
 from exchange_client.download import store_document
 from exchange_client.evidence import Envelope, Statement
 from exchange_client.model import DeliverySummary, DeliveryView
-from exchange_client.receive import Contents
+from exchange_client.receive import AtHand, Contents
 from exchange_client.session import Session
 from exchange_client.store import ReceivedDocument
 from exchange_client.threads import in_thread
@@ -37,6 +37,7 @@ class AsyncDelivery(DeliveryView):
         self._envelope: Envelope | None = None
         self._receipts: dict[tuple[ReceiptType, ReasonCode | None, str | None], Signed] = {}
         self._directory: Path | None = None
+        self._at_hand: AtHand = {}
 
     @property
     def summary(self) -> DeliverySummary:
@@ -49,9 +50,15 @@ class AsyncDelivery(DeliveryView):
         Raises:
             VerificationFailed: do not use it; ``refuse("BAD_SIGNATURE")`` says so to the sender.
         """
+        return await self._fetch(enclosed=False)
+
+    async def _fetch(self, *, enclosed: bool) -> Envelope:
         if self._envelope is None:
-            response = self._response or await receive.request(self._session, self.envelope_id)
+            response = self._response or await receive.request(
+                self._session, self.envelope_id, enclosed=enclosed
+            )
             self._response = None
+            self._at_hand = {part.part_id: part.data for part in response.enclosed}
             own = response.delivery
             if own.envelope_id == self.envelope_id and own.seq >= self.seq:
                 self._summary = DeliverySummary.of(own)
@@ -69,9 +76,9 @@ class AsyncDelivery(DeliveryView):
         Raises:
             VerificationFailed: of the envelope or of a part; nothing unverified gets a name.
         """
-        envelope = await self.fetch()
+        envelope = await self._fetch(enclosed=True)
         base = Path(directory)
-        path, parts = await store_document(self._session, envelope, base)
+        path, parts = await store_document(self._session, envelope, base, self._take_at_hand())
         self._directory = base
         delivered = await self._confirm(envelope)
         return ReceivedDocument(path, envelope, parts, delivered)
@@ -86,8 +93,8 @@ class AsyncDelivery(DeliveryView):
             VerificationFailed: of the envelope or of a part.
             LimitExceeded: it has more than 64 MiB.
         """
-        envelope = await self.fetch()
-        parts = await receive.read_parts(self._session, envelope)
+        envelope = await self._fetch(enclosed=True)
+        parts = await receive.read_parts(self._session, envelope, self._take_at_hand())
         return Contents(envelope, parts, await self._confirm(envelope))
 
     async def sign_for(self) -> Statement:
@@ -131,6 +138,11 @@ class AsyncDelivery(DeliveryView):
     async def track(self) -> Tracking:
         """Everything recorded about this delivery, verified."""
         return await tracking.track(self._session, self.envelope_id)
+
+    def _take_at_hand(self) -> AtHand:
+        """What came with the envelope, once: it is not kept in memory."""
+        at_hand, self._at_hand = self._at_hand, {}
+        return at_hand
 
     async def _confirm(self, envelope: Envelope) -> Statement | None:
         if self.state not in acknowledge.CONFIRMABLE:

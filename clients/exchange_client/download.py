@@ -11,6 +11,7 @@ from exchange_client import receive
 from exchange_client.evidence import Envelope
 from exchange_client.files import Incoming
 from exchange_client.parts import INLINE_BYTES
+from exchange_client.receive import AtHand
 from exchange_client.session import Session
 from exchange_client.store import DocumentFolder, ReceivedPart
 from exchange_client.threads import in_thread
@@ -20,11 +21,11 @@ _BATCH_BYTES = 1024 * 1024
 
 
 async def store_document(
-    session: Session, envelope: Envelope, directory: Path
+    session: Session, envelope: Envelope, directory: Path, at_hand: AtHand
 ) -> tuple[Path, tuple[ReceivedPart, ...]]:
     """Write a verified envelope and its parts below ``directory``, durably on return.
 
-    Parts that are there already with the right bytes are not fetched again.
+    Parts that are there already with the right bytes are not fetched again, nor are those at hand.
 
     Raises:
         VerificationFailed: a part's bytes are not those of the manifest; it gets no name.
@@ -37,7 +38,7 @@ async def store_document(
         names = await in_thread(_names_there, folder, envelope)
         for part in envelope.manifest.parts:
             if part.part_id not in names:
-                names[part.part_id] = await _store_part(session, envelope, folder, part)
+                names[part.part_id] = await _store_part(session, envelope, folder, part, at_hand)
         await in_thread(folder.store_envelope, envelope)
         parts = tuple(
             ReceivedPart(part, folder.part_path(names[part.part_id]))
@@ -52,10 +53,10 @@ def _names_there(folder: DocumentFolder, envelope: Envelope) -> dict[str, str]:
 
 
 async def _store_part(
-    session: Session, envelope: Envelope, folder: DocumentFolder, part: Part
+    session: Session, envelope: Envelope, folder: DocumentFolder, part: Part, at_hand: AtHand
 ) -> str:
     if part.size <= INLINE_BYTES:
-        content = await receive.read_part(session, envelope.envelope_id, part)
+        content = await receive.read_part(session, envelope.envelope_id, part, at_hand)
         return await in_thread(folder.store_part, part, content)
     with folder.begin_part() as incoming:
         writer = _PartWriter(incoming)

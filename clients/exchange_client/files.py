@@ -31,6 +31,7 @@ _READ_BYTES = 1024 * 1024
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _UNSAFE = re.compile(r'(?:[\x00/\\:*?"<>|]|\.{2,})+')
 _RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])", re.IGNORECASE)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -71,6 +72,46 @@ def numbered(name: str) -> Iterator[str]:
         yield f"{stem} ({number}){dot}{extension}"
 
 
+def _open_made(path: Path) -> int:
+    """A handle of a directory, made with all that is missing above it.
+
+    Each name is on disk before anything is made below it, so of what an earlier call left behind
+    when it was cut off, only the lowest can still lack that. It is brought to disk here.
+    """
+    try:
+        handle = os.open(path, _DIRECTORY)
+    except FileNotFoundError:
+        above = _open_made(path.parent)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path.name, dir_fd=above)
+            os.fsync(above)
+            return os.open(path.name, _DIRECTORY, dir_fd=above)
+        finally:
+            os.close(above)
+    try:
+        _sync_above(handle)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _sync_above(handle: int) -> None:
+    """Bring the name of an open directory to disk."""
+    try:
+        above = os.open("..", _DIRECTORY, dir_fd=handle)
+        try:
+            os.fsync(above)
+        finally:
+            os.close(above)
+    except OSError as error:
+        # We may not list it, or its file system (an automounter's) can't sync a single directory.
+        if error.errno not in (errno.EACCES, errno.EINVAL):
+            raise
+        os.sync()
+
+
 class Folder:
     """An open directory. What is in it is reached through the handle alone. A context manager."""
 
@@ -81,22 +122,25 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path) -> Folder:
-        """Open a directory of the caller's choice (which may be a link), made if it is missing."""
-        path.mkdir(parents=True, exist_ok=True)
-        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
+        """Open a directory of the caller's choice (which may be a link), made if it is missing.
+
+        When this returns, the directory and all that had to be made above it are durable.
+        """
+        return cls(_open_made(path), path)
 
     def folder(self, name: str) -> Folder:
-        """Open the directory ``name`` in this one, made if it is missing.
+        """Open the directory ``name`` in this one, made if it is missing; its name is durable then.
 
         Raises:
             ConfigurationError: the name is taken by a symbolic link or something else.
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=self._handle)
-            os.fsync(self._handle)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        # Also if it was there: whoever made it may have been cut off before this.
+        os.fsync(self._handle)
         try:
-            return Folder(os.open(name, flags, dir_fd=self._handle), self.path / name)
+            handle = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle)
+            return Folder(handle, self.path / name)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise ConfigurationError(

@@ -52,8 +52,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
     except ValueError:  # details that contradict the code: made by something in between
         status = None
     if status is None:
-        code = error.code().value[0]
-        status = status_pb2.Status(code=code, message=details)
+        code = error.code()
+        status = status_pb2.Status(
+            code=code.value[0],
+            message=f"the exchange centre at {address} gave no answer of its own"
+            f" ({code.name}: {details})",
+        )
     return from_status(status)
 
 

@@ -14,6 +14,7 @@ from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import ReceiptType
 from document_exchange.v1 import exchange_pb2
 from exchange_client import receive
+from exchange_client.answer import answer_of
 from exchange_client.evidence import Statement, check_signatures_named
 from exchange_client.parts import OutgoingPart
 from exchange_client.retry import with_retries
@@ -99,9 +100,8 @@ async def _once(
     """One try.
 
     The requests are handed over as an iterator: when the centre answers early (a refusal, a
-    repetition), gRPC then stops sending by itself and the true answer arrives, while ``write``
-    sometimes replaces it by INTERNAL. In turn gRPC swallows what the iterator raises, so that is
-    kept and raised here.
+    repetition), gRPC then stops sending by itself. In turn it swallows what the iterator raises,
+    so that is kept and raised here.
     """
     failed: list[Exception] = []
 
@@ -119,7 +119,7 @@ async def _once(
             raise
 
     try:
-        return await session.connection.exchange.Submit(requests(), timeout=deadline_s)
+        return await answer_of(session.connection.exchange.Submit(requests(), timeout=deadline_s))
     except grpc.aio.AioRpcError as error:
         raise session.connection.typed(error) from None
     except asyncio.CancelledError:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from document_exchange.v1 import envelope_pb2 as document__exchange_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#document_exchange/v1/exchange.proto\x12\x14\x64ocument_exchange.v1\x1a#document_exchange/v1/envelope.proto\"\x82\x01\n\rSubmitRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".document_exchange.v1.SubmitHeaderH\x00\x12\x30\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.document_exchange.v1.PartChunkH\x00\x42\t\n\x07message\"4\n\x0cSubmitHeader\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\"*\n\tPartChunk\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"`\n\x0eSubmitResponse\x12\x31\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\x12\x1b\n\x13repeated_submission\x18\x02 \x01(\x08\"s\n\x15ListDeliveriesRequest\x12\x33\n\x06states\x18\x01 \x03(\x0e\x32#.document_exchange.v1.DeliveryState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x16ListDeliveriesResponse\x12\x32\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.document_exchange.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x18\n\x16WatchDeliveriesRequest\"\x8b\x01\n\x17WatchDeliveriesResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.DeliveryH\x00\x12\x33\n\tcaught_up\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.CaughtUpH\x00\x42\x07\n\x05\x65vent\"\n\n\x08\x43\x61ughtUp\")\n\x12GetEnvelopeRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\"y\n\x13GetEnvelopeResponse\x12\x30\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.Envelope\x12\x30\n\x08\x64\x65livery\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.Delivery\"K\n\x13\x44ownloadPartRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"$\n\x14\x44ownloadPartResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x16\x43onfirmDeliveryRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x02 \x01(\t\"M\n\x17\x43onfirmDeliveryResponse\x12\x32\n\tdelivered\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\"J\n\x14RecordReceiptRequest\x12\x32\n\x07receipt\x18\x01 \x01(\x0b\x32!.document_exchange.v1.SignedBytes\"K\n\x15RecordReceiptResponse\x12\x32\n\tstatement\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\"u\n\x12\x43onfirmSeenRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12*\n\x05party\x18\x04 \x01(\x0e\x32\x1b.document_exchange.v1.Party\"\x15\n\x13\x43onfirmSeenResponse\"R\n\x14TrackEnvelopeRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xdd\x01\n\x15TrackEnvelopeResponse\x12\x30\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.Envelope\x12\x39\n\ndeliveries\x18\x02 \x03(\x0b\x32%.document_exchange.v1.TrackedDelivery\x12>\n\x10revocation_lists\x18\x03 \x03(\x0b\x32$.document_exchange.v1.RevocationList\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"|\n\x0fTrackedDelivery\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.document_exchange.v1.DeliveryStatus\x12\x33\n\nstatements\x18\x02 \x03(\x0b\x32\x1f.document_exchange.v1.Statement\"t\n\x16ListSubmissionsRequest\x12\x33\n\x06states\x18\x01 \x03(\x0e\x32#.document_exchange.v1.DeliveryState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"i\n\x17ListSubmissionsResponse\x12\x35\n\x0bsubmissions\x18\x01 \x03(\x0b\x32 .document_exchange.v1.Submission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x19\n\x17WatchSubmissionsRequest\"\x90\x01\n\x18WatchSubmissionsResponse\x12\x36\n\nsubmission\x18\x01 \x01(\x0b\x32 .document_exchange.v1.SubmissionH\x00\x12\x33\n\tcaught_up\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.CaughtUpH\x00\x42\x07\n\x05\x65vent*E\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPARTY_RECIPIENT\x10\x01\x12\x10\n\x0cPARTY_SENDER\x10\x02\x32\xa1\t\n\x0f\x45xchangeService\x12U\n\x06Submit\x12#.document_exchange.v1.SubmitRequest\x1a$.document_exchange.v1.SubmitResponse(\x01\x12k\n\x0eListDeliveries\x12+.document_exchange.v1.ListDeliveriesRequest\x1a,.document_exchange.v1.ListDeliveriesResponse\x12p\n\x0fWatchDeliveries\x12,.document_exchange.v1.WatchDeliveriesRequest\x1a-.document_exchange.v1.WatchDeliveriesResponse0\x01\x12\x62\n\x0bGetEnvelope\x12(.document_exchange.v1.GetEnvelopeRequest\x1a).document_exchange.v1.GetEnvelopeResponse\x12g\n\x0c\x44ownloadPart\x12).document_exchange.v1.DownloadPartRequest\x1a*.document_exchange.v1.DownloadPartResponse0\x01\x12n\n\x0f\x43onfirmDelivery\x12,.document_exchange.v1.ConfirmDeliveryRequest\x1a-.document_exchange.v1.ConfirmDeliveryResponse\x12h\n\rRecordReceipt\x12*.document_exchange.v1.RecordReceiptRequest\x1a+.document_exchange.v1.RecordReceiptResponse\x12\x62\n\x0b\x43onfirmSeen\x12(.document_exchange.v1.ConfirmSeenRequest\x1a).document_exchange.v1.ConfirmSeenResponse\x12h\n\rTrackEnvelope\x12*.document_exchange.v1.TrackEnvelopeRequest\x1a+.document_exchange.v1.TrackEnvelopeResponse\x12n\n\x0fListSubmissions\x12,.document_exchange.v1.ListSubmissionsRequest\x1a-.document_exchange.v1.ListSubmissionsResponse\x12s\n\x10WatchSubmissions\x12-.document_exchange.v1.WatchSubmissionsRequest\x1a..document_exchange.v1.WatchSubmissionsResponse0\x01\x42s\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#document_exchange/v1/exchange.proto\x12\x14\x64ocument_exchange.v1\x1a#document_exchange/v1/envelope.proto\"\x82\x01\n\rSubmitRequest\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32\".document_exchange.v1.SubmitHeaderH\x00\x12\x30\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1f.document_exchange.v1.PartChunkH\x00\x42\t\n\x07message\"4\n\x0cSubmitHeader\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\"*\n\tPartChunk\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"`\n\x0eSubmitResponse\x12\x31\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\x12\x1b\n\x13repeated_submission\x18\x02 \x01(\x08\"s\n\x15ListDeliveriesRequest\x12\x33\n\x06states\x18\x01 \x03(\x0e\x32#.document_exchange.v1.DeliveryState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x16ListDeliveriesResponse\x12\x32\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1e.document_exchange.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x18\n\x16WatchDeliveriesRequest\"\x8b\x01\n\x17WatchDeliveriesResponse\x12\x32\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.DeliveryH\x00\x12\x33\n\tcaught_up\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.CaughtUpH\x00\x42\x07\n\x05\x65vent\"\n\n\x08\x43\x61ughtUp\"E\n\x12GetEnvelopeRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x1a\n\x12max_enclosed_bytes\x18\x02 \x01(\r\"\xaf\x01\n\x13GetEnvelopeResponse\x12\x30\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.Envelope\x12\x30\n\x08\x64\x65livery\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.Delivery\x12\x34\n\x08\x65nclosed\x18\x03 \x03(\x0b\x32\".document_exchange.v1.EnclosedPart\"-\n\x0c\x45nclosedPart\x12\x0f\n\x07part_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"K\n\x13\x44ownloadPartRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"$\n\x14\x44ownloadPartResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x16\x43onfirmDeliveryRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x17\n\x0fmanifest_sha256\x18\x02 \x01(\t\"M\n\x17\x43onfirmDeliveryResponse\x12\x32\n\tdelivered\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\"J\n\x14RecordReceiptRequest\x12\x32\n\x07receipt\x18\x01 \x01(\x0b\x32!.document_exchange.v1.SignedBytes\"K\n\x15RecordReceiptResponse\x12\x32\n\tstatement\x18\x01 \x01(\x0b\x32\x1f.document_exchange.v1.Statement\"u\n\x12\x43onfirmSeenRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x03\x12*\n\x05party\x18\x04 \x01(\x0e\x32\x1b.document_exchange.v1.Party\"\x15\n\x13\x43onfirmSeenResponse\"R\n\x14TrackEnvelopeRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xdd\x01\n\x15TrackEnvelopeResponse\x12\x30\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1e.document_exchange.v1.Envelope\x12\x39\n\ndeliveries\x18\x02 \x03(\x0b\x32%.document_exchange.v1.TrackedDelivery\x12>\n\x10revocation_lists\x18\x03 \x03(\x0b\x32$.document_exchange.v1.RevocationList\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"|\n\x0fTrackedDelivery\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.document_exchange.v1.DeliveryStatus\x12\x33\n\nstatements\x18\x02 \x03(\x0b\x32\x1f.document_exchange.v1.Statement\"t\n\x16ListSubmissionsRequest\x12\x33\n\x06states\x18\x01 \x03(\x0e\x32#.document_exchange.v1.DeliveryState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"i\n\x17ListSubmissionsResponse\x12\x35\n\x0bsubmissions\x18\x01 \x03(\x0b\x32 .document_exchange.v1.Submission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x19\n\x17WatchSubmissionsRequest\"\x90\x01\n\x18WatchSubmissionsResponse\x12\x36\n\nsubmission\x18\x01 \x01(\x0b\x32 .document_exchange.v1.SubmissionH\x00\x12\x33\n\tcaught_up\x18\x02 \x01(\x0b\x32\x1e.document_exchange.v1.CaughtUpH\x00\x42\x07\n\x05\x65vent*E\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x13\n\x0fPARTY_RECIPIENT\x10\x01\x12\x10\n\x0cPARTY_SENDER\x10\x02\x32\xa1\t\n\x0f\x45xchangeService\x12U\n\x06Submit\x12#.document_exchange.v1.SubmitRequest\x1a$.document_exchange.v1.SubmitResponse(\x01\x12k\n\x0eListDeliveries\x12+.document_exchange.v1.ListDeliveriesRequest\x1a,.document_exchange.v1.ListDeliveriesResponse\x12p\n\x0fWatchDeliveries\x12,.document_exchange.v1.WatchDeliveriesRequest\x1a-.document_exchange.v1.WatchDeliveriesResponse0\x01\x12\x62\n\x0bGetEnvelope\x12(.document_exchange.v1.GetEnvelopeRequest\x1a).document_exchange.v1.GetEnvelopeResponse\x12g\n\x0c\x44ownloadPart\x12).document_exchange.v1.DownloadPartRequest\x1a*.document_exchange.v1.DownloadPartResponse0\x01\x12n\n\x0f\x43onfirmDelivery\x12,.document_exchange.v1.ConfirmDeliveryRequest\x1a-.document_exchange.v1.ConfirmDeliveryResponse\x12h\n\rRecordReceipt\x12*.document_exchange.v1.RecordReceiptRequest\x1a+.document_exchange.v1.RecordReceiptResponse\x12\x62\n\x0b\x43onfirmSeen\x12(.document_exchange.v1.ConfirmSeenRequest\x1a).document_exchange.v1.ConfirmSeenResponse\x12h\n\rTrackEnvelope\x12*.document_exchange.v1.TrackEnvelopeRequest\x1a+.document_exchange.v1.TrackEnvelopeResponse\x12n\n\x0fListSubmissions\x12,.document_exchange.v1.ListSubmissionsRequest\x1a-.document_exchange.v1.ListSubmissionsResponse\x12s\n\x10WatchSubmissions\x12-.document_exchange.v1.WatchSubmissionsRequest\x1a..document_exchange.v1.WatchSubmissionsResponse0\x01\x42s\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'document_exchange.v1.exchan
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.documentexchange.v1P\001Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\252\002\023DocumentExchange.V1'
-  _globals['_PARTY']._serialized_start=2387
-  _globals['_PARTY']._serialized_end=2456
+  _globals['_PARTY']._serialized_start=2517
+  _globals['_PARTY']._serialized_end=2586
   _globals['_SUBMITREQUEST']._serialized_start=99
   _globals['_SUBMITREQUEST']._serialized_end=229
   _globals['_SUBMITHEADER']._serialized_start=231
@@ -54,39 +54,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAUGHTUP']._serialized_start=815
   _globals['_CAUGHTUP']._serialized_end=825
   _globals['_GETENVELOPEREQUEST']._serialized_start=827
-  _globals['_GETENVELOPEREQUEST']._serialized_end=868
-  _globals['_GETENVELOPERESPONSE']._serialized_start=870
-  _globals['_GETENVELOPERESPONSE']._serialized_end=991
-  _globals['_DOWNLOADPARTREQUEST']._serialized_start=993
-  _globals['_DOWNLOADPARTREQUEST']._serialized_end=1068
-  _globals['_DOWNLOADPARTRESPONSE']._serialized_start=1070
-  _globals['_DOWNLOADPARTRESPONSE']._serialized_end=1106
-  _globals['_CONFIRMDELIVERYREQUEST']._serialized_start=1108
-  _globals['_CONFIRMDELIVERYREQUEST']._serialized_end=1178
-  _globals['_CONFIRMDELIVERYRESPONSE']._serialized_start=1180
-  _globals['_CONFIRMDELIVERYRESPONSE']._serialized_end=1257
-  _globals['_RECORDRECEIPTREQUEST']._serialized_start=1259
-  _globals['_RECORDRECEIPTREQUEST']._serialized_end=1333
-  _globals['_RECORDRECEIPTRESPONSE']._serialized_start=1335
-  _globals['_RECORDRECEIPTRESPONSE']._serialized_end=1410
-  _globals['_CONFIRMSEENREQUEST']._serialized_start=1412
-  _globals['_CONFIRMSEENREQUEST']._serialized_end=1529
-  _globals['_CONFIRMSEENRESPONSE']._serialized_start=1531
-  _globals['_CONFIRMSEENRESPONSE']._serialized_end=1552
-  _globals['_TRACKENVELOPEREQUEST']._serialized_start=1554
-  _globals['_TRACKENVELOPEREQUEST']._serialized_end=1636
-  _globals['_TRACKENVELOPERESPONSE']._serialized_start=1639
-  _globals['_TRACKENVELOPERESPONSE']._serialized_end=1860
-  _globals['_TRACKEDDELIVERY']._serialized_start=1862
-  _globals['_TRACKEDDELIVERY']._serialized_end=1986
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=1988
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=2104
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=2106
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=2211
-  _globals['_WATCHSUBMISSIONSREQUEST']._serialized_start=2213
-  _globals['_WATCHSUBMISSIONSREQUEST']._serialized_end=2238
-  _globals['_WATCHSUBMISSIONSRESPONSE']._serialized_start=2241
-  _globals['_WATCHSUBMISSIONSRESPONSE']._serialized_end=2385
-  _globals['_EXCHANGESERVICE']._serialized_start=2459
-  _globals['_EXCHANGESERVICE']._serialized_end=3644
+  _globals['_GETENVELOPEREQUEST']._serialized_end=896
+  _globals['_GETENVELOPERESPONSE']._serialized_start=899
+  _globals['_GETENVELOPERESPONSE']._serialized_end=1074
+  _globals['_ENCLOSEDPART']._serialized_start=1076
+  _globals['_ENCLOSEDPART']._serialized_end=1121
+  _globals['_DOWNLOADPARTREQUEST']._serialized_start=1123
+  _globals['_DOWNLOADPARTREQUEST']._serialized_end=1198
+  _globals['_DOWNLOADPARTRESPONSE']._serialized_start=1200
+  _globals['_DOWNLOADPARTRESPONSE']._serialized_end=1236
+  _globals['_CONFIRMDELIVERYREQUEST']._serialized_start=1238
+  _globals['_CONFIRMDELIVERYREQUEST']._serialized_end=1308
+  _globals['_CONFIRMDELIVERYRESPONSE']._serialized_start=1310
+  _globals['_CONFIRMDELIVERYRESPONSE']._serialized_end=1387
+  _globals['_RECORDRECEIPTREQUEST']._serialized_start=1389
+  _globals['_RECORDRECEIPTREQUEST']._serialized_end=1463
+  _globals['_RECORDRECEIPTRESPONSE']._serialized_start=1465
+  _globals['_RECORDRECEIPTRESPONSE']._serialized_end=1540
+  _globals['_CONFIRMSEENREQUEST']._serialized_start=1542
+  _globals['_CONFIRMSEENREQUEST']._serialized_end=1659
+  _globals['_CONFIRMSEENRESPONSE']._serialized_start=1661
+  _globals['_CONFIRMSEENRESPONSE']._serialized_end=1682
+  _globals['_TRACKENVELOPEREQUEST']._serialized_start=1684
+  _globals['_TRACKENVELOPEREQUEST']._serialized_end=1766
+  _globals['_TRACKENVELOPERESPONSE']._serialized_start=1769
+  _globals['_TRACKENVELOPERESPONSE']._serialized_end=1990
+  _globals['_TRACKEDDELIVERY']._serialized_start=1992
+  _globals['_TRACKEDDELIVERY']._serialized_end=2116
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=2118
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=2234
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=2236
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=2341
+  _globals['_WATCHSUBMISSIONSREQUEST']._serialized_start=2343
+  _globals['_WATCHSUBMISSIONSREQUEST']._serialized_end=2368
+  _globals['_WATCHSUBMISSIONSRESPONSE']._serialized_start=2371
+  _globals['_WATCHSUBMISSIONSRESPONSE']._serialized_end=2515
+  _globals['_EXCHANGESERVICE']._serialized_start=2589
+  _globals['_EXCHANGESERVICE']._serialized_end=3774
 # @@protoc_insertion_point(module_scope)

@@ -293,16 +293,22 @@ class GetEnvelopeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENVELOPE_ID_FIELD_NUMBER: _builtins.int
+    MAX_ENCLOSED_BYTES_FIELD_NUMBER: _builtins.int
     envelope_id: _builtins.str
     """UUIDv7."""
+    max_enclosed_bytes: _builtins.int
+    """Small parts that the centre has at hand may come with the answer, of so many bytes together
+    at most: it saves a call for each of them. 0: none. What does not come is downloaded.
+    """
     def __init__(
         self,
         *,
         envelope_id: _builtins.str = ...,
+        max_enclosed_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_id", b"envelope_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_id", b"envelope_id", "max_enclosed_bytes", b"max_enclosed_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,6 +322,7 @@ class GetEnvelopeResponse(_message.Message):
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
+    ENCLOSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Envelope:
         """All that is needed to verify it."""
@@ -324,19 +331,50 @@ class GetEnvelopeResponse(_message.Message):
     def delivery(self) -> _envelope_pb2.Delivery:
         """The calling unit's own delivery, if it is a recipient."""
 
+    @_builtins.property
+    def enclosed(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnclosedPart]:
+        """Whole parts, as many as were wanted and at hand; to be verified like downloaded ones."""
+
     def __init__(
         self,
         *,
         envelope: _envelope_pb2.Envelope | None = ...,
         delivery: _envelope_pb2.Delivery | None = ...,
+        enclosed: _abc.Iterable[Global___EnclosedPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "envelope", b"envelope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "enclosed", b"enclosed", "envelope", b"envelope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEnvelopeResponse: _TypeAlias = GetEnvelopeResponse  # noqa: Y015
+
+@_typing.final
+class EnclosedPart(_message.Message):
+    """The bytes of one part, all of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_ID_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    part_id: _builtins.str
+    """The part, as named in the manifest."""
+    data: _builtins.bytes
+    """At most 256 KiB."""
+    def __init__(
+        self,
+        *,
+        part_id: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "part_id", b"part_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnclosedPart: _TypeAlias = EnclosedPart  # noqa: Y015
 
 @_typing.final
 class DownloadPartRequest(_message.Message):

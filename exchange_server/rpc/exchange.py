@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from document_exchange.errors import InvalidRequest
+from document_exchange import fields
+from document_exchange.errors import DeadlinePassed, InvalidRequest
 from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.attention import Watcher
-from exchange_server.deliver import Deliverer
+from exchange_server.deliver import Deliverer, check_shape
 from exchange_server.rpc import caller, messages
 from exchange_server.submit import Submitter
 from exchange_server.track import Tracker
@@ -30,6 +32,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         watcher: Watcher,
         still_admitted: Callable[[Principal], None],
         chain: Sequence[bytes],
+        idle_timeout_s: float,
     ) -> None:
         self._submitter = submitter
         self._deliverer = deliverer
@@ -38,24 +41,35 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         self._watcher = watcher
         self._still_admitted = still_admitted
         self._chain = tuple(chain)
+        self._idle_timeout_s = idle_timeout_s
 
     async def Submit(
         self, request_iterator: AsyncIterator[exchange_pb2.SubmitRequest], context: Any
     ) -> exchange_pb2.SubmitResponse:
         principal = caller.current()
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("message") != "header":
-            raise InvalidRequest("the first message must be the header", field="header")
+        manifest, signatures = await self._header(request_iterator)
         submitted = await self._submitter.submit(
-            principal,
-            first.header.manifest,
-            tuple(first.header.signatures),
-            self._chunks(principal, request_iterator),
+            principal, manifest, signatures, self._chunks(principal, request_iterator)
         )
         return exchange_pb2.SubmitResponse(
             accepted=messages.statement(submitted.statement),
             repeated_submission=submitted.repeated,
         )
+
+    async def _header(
+        self, requests: AsyncIterator[exchange_pb2.SubmitRequest]
+    ) -> tuple[bytes, tuple[bytes, ...]]:
+        """Manifest and signatures. The message itself, up to 4 MiB, is not kept."""
+        try:
+            async with asyncio.timeout(self._idle_timeout_s):
+                first = await anext(aiter(requests), None)
+        except TimeoutError:
+            raise DeadlinePassed(
+                f"no header came for {self._idle_timeout_s:g} s; send again"
+            ) from None
+        if first is None or first.WhichOneof("message") != "header":
+            raise InvalidRequest("the first message must be the header", field="header")
+        return first.header.manifest, tuple(first.header.signatures)
 
     async def _chunks(
         self, principal: Principal, requests: AsyncIterator[exchange_pb2.SubmitRequest]
@@ -94,21 +108,29 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
     async def GetEnvelope(
         self, request: exchange_pb2.GetEnvelopeRequest, context: Any
     ) -> exchange_pb2.GetEnvelopeResponse:
-        accepted, own = await self._deliverer.envelope(caller.current(), request.envelope_id)
+        principal = caller.current()
+        accepted, own = await self._deliverer.envelope(principal, request.envelope_id)
+        enclosed = self._deliverer.enclosed(
+            principal, request.envelope_id, request.max_enclosed_bytes
+        )
         return exchange_pb2.GetEnvelopeResponse(
             envelope=messages.envelope(accepted, self._chain),
             delivery=messages.delivery(own) if own is not None else None,
+            enclosed=[
+                exchange_pb2.EnclosedPart(part_id=part_id, data=data) for part_id, data in enclosed
+            ],
         )
 
     async def DownloadPart(
         self, request: exchange_pb2.DownloadPartRequest, context: Any
     ) -> AsyncIterator[exchange_pb2.DownloadPartResponse]:
         principal = caller.current()
+        check_shape(request.part_id, fields.PartId, "part_id")
         async for chunk in self._deliverer.download(
             principal, request.envelope_id, request.part_id, request.offset
         ):
             self._still_admitted(principal)
-            yield exchange_pb2.DownloadPartResponse(data=bytes(chunk))
+            yield exchange_pb2.DownloadPartResponse(data=chunk)
 
     async def ConfirmDelivery(
         self, request: exchange_pb2.ConfirmDeliveryRequest, context: Any

@@ -1,15 +1,17 @@
 """The one interceptor: every call of every kind passes it, and it fails closed.
 
 In this order: TLS version and certificate, identity, allow-list of the method, status of the
-certificate in the registry, shutting down, time limit. It also turns our errors into gRPC's
-(one place), records denials as events, and binds what the logs of the call carry.
+certificate in the registry, the caller's share of open calls, shutting down, time limit. It also
+turns our errors into gRPC's (one place), records denials as events, binds what the logs of the
+call carry, and sees to it that an early answer reaches a client that is still sending (``unread``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,19 +24,26 @@ from document_exchange.errors import (
     ExchangeError,
     InternalError,
     ShuttingDown,
+    TooManyCalls,
     Unauthenticated,
 )
 from exchange_server import policy
 from exchange_server.clock import Clock
-from exchange_server.denials import DENIALS, Denials
+from exchange_server.denials import DENIALS, Denials, traceable
 from exchange_server.registry import RegistryFollower
 from exchange_server.rpc import caller
+from exchange_server.rpc.decoding import ReadableRequests, lenient, readable
+from exchange_server.rpc.open_calls import OpenCalls
+from exchange_server.rpc.unread import Request, read_out
 from exchange_server.values import Principal
 
 log = structlog.get_logger(__name__)
 
 Context = Any
 """grpc.aio.ServicerContext of whatever request and response."""
+
+
+_LOOK_EVERY_S = 1.0
 
 
 class Drain:
@@ -46,16 +55,23 @@ class Drain:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self) -> None:
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count one call for as long as the context lasts.
+
+        Raises:
+            ShuttingDown
+        """
         if self.draining:
             raise ShuttingDown
         self._in_flight += 1
         self._idle.clear()
-
-    def leave(self) -> None:
-        self._in_flight -= 1
-        if self._in_flight == 0:
-            self._idle.set()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == 0:
+                self._idle.set()
 
     async def wait_idle(self, timeout_s: float) -> bool:
         """Whether every call ended within the time."""
@@ -74,6 +90,7 @@ class Guard(grpc.aio.ServerInterceptor):
     registry: RegistryFollower
     denials: Denials
     drain: Drain
+    calls: OpenCalls
     clock: Clock
     unary_limit_s: float
     upload_limit_s: float
@@ -88,27 +105,35 @@ class Guard(grpc.aio.ServerInterceptor):
             return None
         method = handler_call_details.method
         make, behaviour = _kind_of(handler)
-        if handler.response_streaming:
+        if handler.response_streaming and inspect.isasyncgenfunction(behaviour):
             wrapped: Any = self._streaming(method, behaviour)
+        elif handler.response_streaming:
+            wrapped = self._writing(method, behaviour)
+        elif handler.request_streaming:
+            wrapped = self._upload(method, behaviour)
         else:
-            limit_s = self.upload_limit_s if handler.request_streaming else self.unary_limit_s
-            wrapped = self._unary(method, behaviour, limit_s)
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+            wrapped = self._unary(method, behaviour)
+        return make(wrapped, lenient(handler.request_deserializer), handler.response_serializer)
 
     def still_admitted(self, principal: Principal) -> None:
         """Raise when the caller of an open stream may no longer call."""
         policy.admit(self.registry.current(), principal, self.clock())
 
-    def _unary(self, method: str, behaviour: Any, limit_s: float) -> Any:
+    def _unary(self, method: str, behaviour: Any) -> Any:
         async def wrapped(request: Any, context: Context) -> Any:
             async with self._call(method, context):
-                try:
-                    async with asyncio.timeout(limit_s):
-                        return await behaviour(request, context)
-                except TimeoutError:
-                    raise DeadlinePassed(
-                        f"the call took longer than the {limit_s:g} s that it may take"
-                    ) from None
+                return await _within(self.unary_limit_s, behaviour(readable(request), context))
+
+        return wrapped
+
+    def _upload(self, method: str, behaviour: Any) -> Any:
+        async def wrapped(requests: AsyncIterator[Request], context: Context) -> Any:
+            async with self._call(method, context, requests):
+                response = await _within(
+                    self.upload_limit_s, behaviour(ReadableRequests(requests), context)
+                )
+                await read_out(requests)
+                return response
 
         return wrapped
 
@@ -116,59 +141,108 @@ class Guard(grpc.aio.ServerInterceptor):
         async def wrapped(request: Any, context: Context) -> AsyncIterator[Any]:
             async with (
                 self._call(method, context),
-                aclosing(behaviour(request, context)) as responses,
+                aclosing(behaviour(_one_or_many(request), context)) as responses,
             ):
                 async for response in responses:
                     yield response
 
         return wrapped
 
+    def _writing(self, method: str, behaviour: Any) -> Any:
+        """For a stream that is no generator but writes to the context, as the health service's."""
+
+        async def wrapped(request: Any, context: Context) -> None:
+            async with self._call(method, context):
+                await self._while_admitted(behaviour(_one_or_many(request), context))
+
+        return wrapped
+
+    async def _while_admitted(self, response: Coroutine[Any, Any, None]) -> None:
+        """For behaviours that do not look themselves whether their caller may still call."""
+        principal = caller.current()
+        task = asyncio.create_task(response)
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOK_EVERY_S))[0]:
+                self.still_admitted(principal)
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     @asynccontextmanager
-    async def _call(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def _call(
+        self, method: str, context: Context, requests: AsyncIterator[Request] | None = None
+    ) -> AsyncIterator[None]:
         structlog.contextvars.clear_contextvars()
         principal: Principal | None = None
-        try:
-            principal = caller.principal_of(context)
-            structlog.contextvars.bind_contextvars(
-                method=method,
-                unit=principal.unit or str(principal.identity),
-                peer=principal.address,
-            )
-            policy.may_call(principal, method)
-            self.still_admitted(principal)
-            caller.set_current(principal)
-            self.drain.enter()
-        except ExchangeError as error:
-            await self._answer(context, method, principal, error)
-        except Exception:
-            log.exception("caller_unreadable")
-            await self._answer(context, method, principal, Unauthenticated())
-        try:
-            yield
-        except ExchangeError as error:
-            await self._answer(context, method, principal, error)
-        except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
-            raise
-        except Exception:
-            log.exception("call_failed")
-            await self._answer(context, method, principal, InternalError())
-        finally:
-            self.drain.leave()
+        with ExitStack() as held:
+            try:
+                principal = caller.principal_of(context)
+                structlog.contextvars.bind_contextvars(
+                    method=method,
+                    unit=principal.unit or str(principal.identity),
+                    peer=principal.address,
+                )
+                policy.may_call(principal, method)
+                self.still_admitted(principal)
+                # Only now, so that a revoked certificate takes no place of its former unit.
+                held.enter_context(self.calls.place(principal, method))
+                if method not in policy.NOT_WAITED_FOR:
+                    held.enter_context(self.drain.call())
+                caller.set_current(principal)
+            except ExchangeError as error:
+                await self._answer(context, method, principal, error, requests)
+            except Exception:
+                log.exception("caller_unreadable")
+                await self._answer(context, method, principal, Unauthenticated(), requests)
+            try:
+                yield
+            except ExchangeError as error:
+                await self._answer(context, method, principal, error, requests)
+            except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
+                raise
+            except Exception:
+                log.exception("call_failed")
+                await self._answer(context, method, principal, InternalError(), requests)
 
     async def _answer(
-        self, context: Context, method: str, principal: Principal | None, error: ExchangeError
+        self,
+        context: Context,
+        method: str,
+        principal: Principal | None,
+        error: ExchangeError,
+        requests: AsyncIterator[Request] | None,
     ) -> None:
         """End the call with the error's status. Does not return."""
-        log.info("call_refused", code=error.code, error=error.message[:300])
+        about = traceable(error) if isinstance(error, DENIALS) else {"error": error.message[:300]}
+        log.info("call_refused", code=error.code, about=about)
         if principal is not None and isinstance(error, DENIALS):
             envelope_id = structlog.contextvars.get_contextvars().get("envelope_id")
             await self.denials.record(principal, method, error, envelope_id)
+        # Who has more calls open than it may is not waited for.
+        if requests is not None and not isinstance(error, TooManyCalls):
+            await read_out(requests)
         made = status.to_status(error)
         await context.abort(
             grpc.StatusCode[error.grpc_status],
             made.message,
             (("grpc-status-details-bin", made.SerializeToString()),),
         )
+
+
+def _one_or_many(request: Any) -> Any:
+    """What a behaviour is given: its one request, or the stream of them."""
+    return ReadableRequests(request) if hasattr(request, "__aiter__") else readable(request)
+
+
+async def _within(limit_s: float, response: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await response
+    except TimeoutError:
+        raise DeadlinePassed(
+            f"the call took longer than the {limit_s:g} s that it may take"
+        ) from None
 
 
 def _kind_of(handler: Any) -> tuple[Callable[..., Any], Any]:

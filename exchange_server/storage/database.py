@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
-from document_exchange.errors import InternalError, Unavailable
+from document_exchange.errors import InternalError, InvalidRequest, Unavailable
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
-# What says nothing about the request: the server is away, starting, stopping, overloaded, or
-# gave up a transaction that may succeed the next time.
+# What says nothing about the request. Class XX (a damaged server, a fault of PostgreSQL itself) is
+# not here: it does not pass, and has to be seen as a fault.
 _PASSING = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.InsufficientResourcesError,
     OSError,
     TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,  # class 08: the connection broke
+    asyncpg.ReadOnlySQLTransactionError,  # 25006: a standby, before or after a failover
+    asyncpg.TransactionRollbackError,  # class 40: given up for another transaction
+    asyncpg.InsufficientResourcesError,  # class 53: out of connections, memory, disk
+    asyncpg.LockNotAvailableError,  # 55P03: lock_timeout
+    asyncpg.OperatorInterventionError,  # class 57: starting, stopping, cancelled
+    asyncpg.PostgresSystemError,  # class 58: its disks failed it
 )
 
 
@@ -44,6 +44,9 @@ def named_queries() -> Mapping[str, str]:
                 raise ValueError(f"two queries are named {name}")
             found[name] = text.strip().removesuffix(";")
     return found
+
+
+_Pooled: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
 class _PooledConnection(asyncpg.Connection):
@@ -65,6 +68,8 @@ class Database:
         self._connections = connections
         self._timeout_s = timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._slots = asyncio.Semaphore(connections)
+        self._at_hand: list[_Pooled] = []
         self._sql = named_queries()
 
     async def open(self) -> None:
@@ -73,7 +78,7 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        async with _passing_errors():
+        with _passing_errors():
             self._pool = await asyncpg.create_pool(
                 self._dsn,
                 min_size=1,
@@ -91,6 +96,8 @@ class Database:
 
     async def close(self) -> None:
         if self._pool is not None:
+            while self._at_hand:
+                await self._pool.release(self._at_hand.pop())
             await self._pool.close()
 
     async def rows(self, name: str, *arguments: object) -> list[asyncpg.Record]:
@@ -99,35 +106,62 @@ class Database:
         Raises:
             Unavailable: no answer; if the query writes, its outcome is unknown.
         """
-        async with _passing_errors():
-            return await self._open_pool().fetch(self._sql[name], *arguments)
+        async with self._connection() as connection:
+            return await connection.fetch(self._sql[name], *arguments)
 
     async def row(self, name: str, *arguments: object) -> asyncpg.Record | None:
         """The first row of a query, if any. Raises as ``rows``."""
-        async with _passing_errors():
-            return await self._open_pool().fetchrow(self._sql[name], *arguments)
+        async with self._connection() as connection:
+            return await connection.fetchrow(self._sql[name], *arguments)
 
     async def value(self, name: str, *arguments: object) -> Any:
         """The first column of the first row. Raises as ``rows``."""
-        async with _passing_errors():
-            return await self._open_pool().fetchval(self._sql[name], *arguments)
+        async with self._connection() as connection:
+            return await connection.fetchval(self._sql[name], *arguments)
 
     async def transaction(self, names: Sequence[str]) -> list[list[asyncpg.Record]]:
         """The rows of queries without arguments, all of one snapshot. Raises as ``rows``."""
         async with (
-            _passing_errors(),
-            self._open_pool().acquire() as connection,
+            self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             return [await connection.fetch(self._sql[name]) for name in names]
 
     async def listen(self, channels: Mapping[str, Callable[[str], None]]) -> asyncpg.Connection:
         """A connection of its own that calls back with the payload of each notification."""
-        async with _passing_errors():
+        with _passing_errors():
             connection = await asyncpg.connect(self._dsn, timeout=self._timeout_s)
             for channel, callback in channels.items():
                 await connection.add_listener(channel, _unpacking(callback))
             return connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Pooled]:
+        """A connection for one query or transaction.
+
+        The pool's way back costs a task of the event loop each time, so a connection whose work
+        succeeded stays at hand; after any failure the pool looks after it.
+        """
+        async with self._slots:
+            with _passing_errors():
+                connection = await self._take()
+                try:
+                    yield connection
+                except BaseException as error:
+                    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                        # It leads to a standby; a new one may lead to the primary.
+                        connection.terminate()
+                    await self._open_pool().release(connection)
+                    raise
+                self._at_hand.append(connection)
+
+    async def _take(self) -> _Pooled:
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if not connection.is_closed():
+                return connection
+            await self._open_pool().release(connection)
+        return await self._open_pool().acquire()
 
     def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
@@ -142,9 +176,11 @@ def _unpacking(callback: Callable[[str], None]) -> Callable[..., None]:
     return received
 
 
-@asynccontextmanager
-async def _passing_errors() -> AsyncIterator[None]:
+@contextmanager
+def _passing_errors() -> Iterator[None]:
     try:
         yield
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
+        raise InvalidRequest("a text holds a character that the ledger can't hold") from error
     except _PASSING as error:
         raise Unavailable(f"the ledger does not answer: {type(error).__name__}") from error

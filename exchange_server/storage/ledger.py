@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 
@@ -40,14 +40,24 @@ class Ledger:
 
     # ---------------------------------------------------------------- the registry
 
-    async def registry_version(self) -> int:
-        return int(await self._db.value("registry_version"))
+    async def registry_version(self) -> tuple[int, datetime]:
+        (row,) = await self._db.rows("registry_version")
+        return row["version"], row["ledger_time"]
+
+    async def clock(self) -> datetime:
+        """Now, by the clock of the ledger."""
+        now: datetime = await self._db.value("clock")
+        return now
 
     async def load_registry(self) -> Registry:
         version, units, certificates, businesses, crls = await self._db.transaction(
             ["registry_version", "units", "certificates", "businesses", "newest_crls"]
         )
-        lists = {row["issuer"]: Crl(row["number"], row["next_update"], row["der"]) for row in crls}
+        lists: dict[str, list[Crl]] = defaultdict(list)
+        for row in crls:
+            lists[row["issuer"]].append(
+                Crl(row["number"], row["this_update"], row["next_update"], row["der"])
+            )
         return Registry(
             version=version[0]["version"],
             units={row["unit_id"]: _unit(row) for row in units},
@@ -62,8 +72,8 @@ class Ledger:
                 for row in certificates
             },
             businesses=frozenset(row["code"] for row in businesses),
-            root_crl=lists.get("root"),
-            seal_crl=lists.get("seal-ca"),
+            root_crls=tuple(lists["root"]),
+            seal_crls=tuple(lists["seal-ca"]),
         )
 
     async def ensure_partitions(self) -> int:
@@ -95,6 +105,7 @@ class Ledger:
             accepted.sender,
             accepted.sender_system,
             acceptance.principal.fingerprint,
+            list(document.issuers),
             acceptance.acts_for,
             document.doc_id,
             document.business,
@@ -107,6 +118,7 @@ class Ledger:
             bytes.fromhex(event.event.manifest_sha256 or ""),
             list(acceptance.signatures),
             list(acceptance.seals),
+            acceptance.centre_seal,
             acceptance.root_crl,
             acceptance.seal_crl,
             [part.part_id for part in accepted.parts],
@@ -269,6 +281,7 @@ class Ledger:
             statement.principal.unit,
             statement.principal.fingerprint,
             statement.seal,
+            statement.centre_seal,
             statement.receipt_id,
             statement.receipt,
             statement.receipt_signature,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from document_exchange.errors import ExchangeError
+from exchange_server.background import surviving
 from exchange_server.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -16,9 +16,16 @@ log = structlog.get_logger(__name__)
 class Notifications:
     """Calls back with the payload of each notification. They are hints: some may be lost."""
 
-    def __init__(self, database: Database, channels: Mapping[str, Callable[[str], None]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[str, Callable[[str], None]],
+        *,
+        pause_s: float = 1.0,
+    ) -> None:
         self._database = database
         self._channels = channels
+        self._pause_s = pause_s
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -31,16 +38,17 @@ class Notifications:
 
     async def _listen(self) -> None:
         while True:
-            try:
-                connection = await self._database.listen(self._channels)
-            except ExchangeError as error:
-                log.warning("notifications_not_followed", error=str(error))
-                await asyncio.sleep(1.0)
-                continue
-            closed = asyncio.Event()
-            connection.add_termination_listener(lambda _, closed=closed: closed.set())
-            try:
-                await closed.wait()
-                log.warning("notifications_interrupted")
-            finally:
-                connection.terminate()
+            with surviving("notifications_not_followed"):
+                await self._listen_once()
+            await asyncio.sleep(self._pause_s)
+
+    async def _listen_once(self) -> None:
+        """Listen until the connection breaks."""
+        connection = await self._database.listen(self._channels)
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _: closed.set())
+        try:
+            await closed.wait()
+            log.warning("notifications_interrupted")
+        finally:
+            connection.terminate()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import secrets
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -86,31 +84,9 @@ async def test_a_server_told_to_stop_finishes_what_it_began(tmp_path: Path) -> N
     """A second server process over the same ledger and store, so that its exit code is ours."""
     async with LocalCentre(registry=CITY, state=tmp_path / "state") as centre:
         inside = CentreInside(centre)
-        settings = Path(inside.description["settings"])
-        second = settings.with_name("second.toml")
-        second.write_text(settings.read_text().replace(inside.address, "127.0.0.1:0", 1))
-        with (
-            (tmp_path / "second.log").open("wb") as log,
-            subprocess.Popen(
-                [sys.executable, "-m", "exchange_server", "run", "--config", str(second)],
-                stdout=subprocess.PIPE,
-                stderr=log,
-            ) as server,
-        ):
-            try:
-                inside.address = await _listening(server)
-                await _stop_amid_a_submission(inside, server)
-                assert await asyncio.to_thread(server.wait, 40) == 0
-            finally:
-                server.kill()
-
-
-async def _listening(server: subprocess.Popen[bytes]) -> str:
-    assert server.stdout is not None
-    while line := await asyncio.to_thread(server.stdout.readline):
-        if line.startswith(b'{"listening"'):
-            return str(json.loads(line)["listening"])
-    raise AssertionError("the server ended before it listened")
+        async with inside.second_server(tmp_path / "second.log") as server:
+            await _stop_amid_a_submission(inside, server)
+            assert await asyncio.to_thread(server.wait, 40) == 0
 
 
 async def _stop_amid_a_submission(inside: CentreInside, server: subprocess.Popen[bytes]) -> None:

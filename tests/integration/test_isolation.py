@@ -20,13 +20,14 @@ from document_exchange.errors import (
     CertificateRevoked,
     ExchangeError,
     NotFound,
+    NotPermitted,
     Unauthenticated,
     Unavailable,
 )
 from document_exchange.receipt import Receipt, ReceiptType
-from document_exchange.v1 import envelope_pb2, exchange_pb2
+from document_exchange.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
 from tests.pki_for_tests import CLIENT, DAY, Holder, key_usage, make_authority, make_leaf
-from tests.real_centre import RECIPIENT, SENDER, CentreInside, now, typed
+from tests.real_centre import RECIPIENT, SENDER, CentreInside, admitted, now, typed
 
 STRANGER = "qd-tongji"
 SYSTEM = f"spiffe://exchange.example/unit/{STRANGER}/system/oa"
@@ -72,13 +73,50 @@ async def refusal(call: Any) -> ExchangeError:
     raise AssertionError("the call went through")
 
 
+def the_genuine_one(inside: CentreInside) -> Holder:
+    return inside.unit(STRANGER)
+
+
+async def list_deliveries(inside: CentreInside, caller: Holder | None) -> None:
+    async with inside.stub(caller) as stub:
+        await stub.ListDeliveries(exchange_pb2.ListDeliveriesRequest(), timeout=5)
+
+
 @pytest.mark.parametrize("caller", [of_another_authority, expired, a_seal, none])
 async def test_nobody_else_gets_a_call_through(
     inside: CentreInside, caller: Callable[[CentreInside], Holder | None]
 ) -> None:
-    async with inside.stub(caller(inside)) as stub:
-        error = await refusal(stub.ListDeliveries(exchange_pb2.ListDeliveriesRequest(), timeout=5))
+    error = await refusal(list_deliveries(inside, caller(inside)))
     assert isinstance(error, Unauthenticated | Unavailable), repr(error)
+    # The same call on the same server, so it is the certificate that makes the difference.
+    await list_deliveries(inside, the_genuine_one(inside))
+
+
+async def test_a_genuine_certificate_that_was_never_published_opens_nothing(
+    inside: CentreInside,
+) -> None:
+    """The right CA, the right name, the right purpose: only the registry does not know it."""
+    unpublished = system(inside.issuing("tls-ca"))
+    assert isinstance(await refusal(list_deliveries(inside, unpublished)), CertificateNotAdmitted)
+
+
+async def test_staff_can_look_up_units_and_no_document(inside: CentreInside) -> None:
+    """Every method of the service, so none was forgotten; nor does one that is in no list work."""
+    clerk = inside.issue("staff", None, f"clerk-{secrets.token_hex(4)}", "operator")
+    await inside.publish()
+    await admitted(inside, clerk)
+    service = exchange_pb2.DESCRIPTOR.services_by_name["ExchangeService"]
+    async with inside.channel(clerk) as channel, inside.channel(inside.unit(SENDER)) as unit:
+        stub: Any = exchange_pb2_grpc.ExchangeServiceStub(channel)
+        for method in service.methods:
+            empty = getattr(exchange_pb2, method.input_type.name)()
+            request = iter([empty]) if method.name == "Submit" else empty
+            error = await refusal(getattr(stub, method.name)(request, timeout=5))
+            assert type(error) is NotPermitted, f"{method.name}: {error!r}"
+            assert error.attributes["method"] == f"/{service.full_name}/{method.name}"
+        for each in (channel, unit):
+            unlisted: Any = each.unary_unary("/grpc.health.v1.Health/List")
+            assert type(await refusal(unlisted(b"", timeout=5))) is NotPermitted
 
 
 async def test_a_certificate_counts_once_published_and_until_revoked(inside: CentreInside) -> None:

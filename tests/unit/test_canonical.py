@@ -223,3 +223,10 @@ def test_what_is_quoted_is_short_and_printable() -> None:
         assert all(text.isprintable() for text in error.attributes.values())
         assert len(error.message) < 400
         assert "xxx…" in error.message
+
+
+def test_a_text_of_too_many_values_is_not_even_read() -> None:
+    """A megabyte of empty lists would become twenty megabytes of objects."""
+    data = b'{"b":[],"free":[' + b"[]," * 20_000 + b"[]]}"
+    with pytest.raises(NotCanonical, match="more than 20000 values"):
+        canonical.decode(Outer, data, ReceiptRefused)

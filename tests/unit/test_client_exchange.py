@@ -299,6 +299,31 @@ class TestReceiving:
             statement = await delivery.refuse("DIGEST_MISMATCH")
         assert statement.state_after is State.REFUSED
 
+    async def test_enclosed_parts_are_not_downloaded(
+        self, centre: ScriptedCentre, tmp_path: Path
+    ) -> None:
+        centre.faults.encloses = True
+        async with education(centre) as client:
+            read = await (await delivered(centre, client, b"body", b"")).read()
+            document = await (await delivered(centre, client, b"other")).download(tmp_path)
+        assert read.parts == {"part-1": b"body", "part-2": b""}
+        assert [part.path.read_bytes() for part in document.parts] == [b"other"]
+        assert centre.offsets == []
+
+    @pytest.mark.parametrize("lie", [b"boby", b"", b"body and more"])
+    async def test_enclosed_parts_are_verified(
+        self, centre: ScriptedCentre, tmp_path: Path, lie: bytes
+    ) -> None:
+        centre.faults.encloses = True
+        centre.faults.part = lambda content: lie
+        async with education(centre) as client:
+            delivery = await delivered(centre, client, b"body")
+            with pytest.raises(VerificationFailed) as caught:
+                await delivery.download(tmp_path)
+        assert caught.value.attributes["code"].startswith("PART_")
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        assert "ConfirmDelivery" not in centre.calls
+
     async def test_too_many_bytes_are_noticed(self, centre: ScriptedCentre) -> None:
         centre.faults.part = lambda content: content + b"!"
         async with education(centre) as client:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import itertools
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,93 @@ class TestSafeNames:
             "通知 (3).pdf",
         ]
         assert list(itertools.islice(numbered("README"), 2)) == ["README", "README (2)"]
+
+
+class Killed(Exception):
+    """From here on nothing happens."""
+
+
+class Disk:
+    """Which names are durable: those that were there when their directory was last synced."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sync = os.fsync
+        self._durable: set[int] = set()
+        self.syncs_left: int | None = None
+        monkeypatch.setattr(os, "fsync", self._fsync)
+
+    def _fsync(self, handle: int) -> None:
+        if self.syncs_left == 0:
+            raise Killed
+        if self.syncs_left is not None:
+            self.syncs_left -= 1
+        self._sync(handle)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            with os.scandir(handle) as entries:
+                self._durable.update(entry.inode() for entry in entries)
+
+    def holds(self, path: Path) -> bool:
+        return path.stat().st_ino in self._durable
+
+
+class TestDurability:
+    @pytest.mark.parametrize("syncs", [None, *range(6)])
+    def test_a_repeat_makes_up_for_what_a_kill_left_undone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syncs: int | None
+    ) -> None:
+        """Killed before the given sync; None: there was no earlier call."""
+        disk = Disk(monkeypatch)
+
+        def receive() -> None:
+            with Folder.open(tmp_path / "a" / "b") as base, base.folder("document"):
+                pass
+
+        if syncs is not None:
+            disk.syncs_left = syncs
+            with contextlib.suppress(Killed):
+                receive()
+            disk.syncs_left = None
+        receive()
+        document = tmp_path / "a" / "b" / "document"
+        for made in (document, document.parent, document.parent.parent):
+            assert disk.holds(made), made
+
+    def test_nothing_is_made_below_what_is_not_durable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        disk = Disk(monkeypatch)
+        make = os.mkdir
+
+        def mkdir(name: str, mode: int = 0o777, *, dir_fd: int) -> None:
+            above = Path(f"/proc/self/fd/{dir_fd}").resolve()
+            assert above == tmp_path or disk.holds(above)
+            make(name, mode, dir_fd=dir_fd)
+
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        with Folder.open(tmp_path / "a" / "b" / "c") as base, base.folder("document"):
+            pass
+        assert (tmp_path / "a" / "b" / "c" / "document").is_dir()
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL])
+    def test_where_one_directory_cannot_be_synced_all_is(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        """As below a directory that others may only pass through, or an automounter's."""
+        synced = []
+
+        def refuse(handle: int) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        monkeypatch.setattr(os, "sync", lambda: synced.append("all"))
+        with Folder.open(tmp_path):
+            assert synced == ["all"]
+
+    def test_a_link_that_leads_nowhere_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(FileNotFoundError):
+            Folder.open(tmp_path / "link" / "a")
+        assert not (tmp_path / "nowhere").exists()
 
 
 class TestFolders:

@@ -16,11 +16,13 @@ from document_exchange.errors import (
     PartSizeMismatch,
 )
 from document_exchange.manifest import Part, PartRole
+from exchange_server import receive as module
 from exchange_server.budget import Budgets
 from exchange_server.clock import system_clock
 from exchange_server.receive import BLOCK_BYTES, PartReceiver, Received
 from exchange_server.recent import RecentParts
 
+MIB = 1024 * 1024
 ENVELOPE = "019a0000-0000-7000-8000-000000000001"
 
 
@@ -74,7 +76,7 @@ async def receive(
             idle_timeout_s=0.05 if endless else 5.0,
         ).receive(source())
     finally:
-        assert held.total.used_bytes == 0
+        assert held.used_bytes == 0
 
 
 async def test_parts_become_blocks_that_hold_exactly_their_bytes() -> None:
@@ -133,54 +135,120 @@ async def test_the_last_block_is_not_stored_if_the_digest_is_wrong() -> None:
     assert store.objects == {}
 
 
+BLOCK = 8 * MIB
+
+
 async def test_a_unit_waits_for_its_own_budget_only() -> None:
-    budgets = Budgets(total_bytes=20, unit_bytes=10)
-    await budgets.take("greedy", 10)
-    waiting = asyncio.create_task(budgets.take("greedy", 1))
+    budgets = Budgets(total_bytes=32 * MIB, unit_bytes=BLOCK)
+    await budgets.take("greedy", BLOCK)
+    waiting = asyncio.create_task(budgets.take("greedy", MIB))
     await asyncio.sleep(0)
-    await asyncio.wait_for(budgets.take("modest", 10), 1)
+    await asyncio.wait_for(budgets.take("modest", BLOCK), 1)
     assert not waiting.done()
-    budgets.give_back("greedy", 10)
+    budgets.give_back("greedy", BLOCK)
     await asyncio.wait_for(waiting, 1)
-    budgets.give_back("greedy", 1)
-    budgets.give_back("modest", 10)
-    assert budgets.total.used_bytes == 0
+    budgets.give_back("greedy", MIB)
+    budgets.give_back("modest", BLOCK)
+    assert budgets.used_bytes == 0
 
 
 async def test_giving_up_waiting_loses_no_bytes_of_the_budget() -> None:
-    budgets = Budgets(total_bytes=10, unit_bytes=10)
-    await budgets.take("a", 10)
-    first = asyncio.create_task(budgets.take("b", 10))
-    second = asyncio.create_task(budgets.take("c", 10))
+    budgets = Budgets(total_bytes=10 * MIB, unit_bytes=BLOCK)
+    await budgets.take("a", BLOCK)
+    first = asyncio.create_task(budgets.take("b", BLOCK))
+    second = asyncio.create_task(budgets.take("c", BLOCK))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    budgets.give_back("a", 10)
+    budgets.give_back("a", BLOCK)
     await asyncio.wait_for(second, 1)
-    budgets.give_back("c", 10)
-    assert budgets.total.used_bytes == 0
+    budgets.give_back("c", BLOCK)
+    assert budgets.used_bytes == 0
+
+
+async def test_a_short_document_never_waits_behind_large_ones() -> None:
+    budgets = Budgets(total_bytes=16 * MIB, unit_bytes=16 * MIB)
+    await budgets.take("a", BLOCK)
+    large = asyncio.create_task(budgets.take("b", BLOCK))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(budgets.take("c", 100_000), 1)
+    assert not large.done()
+    budgets.give_back("a", BLOCK)
+    await asyncio.wait_for(large, 1)
+
+
+async def test_whoever_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chunk comes within the idle timeout, the block as a whole takes too long."""
+    monkeypatch.setattr(module, "SLOWEST_BYTES_PER_S", 1024 * MIB)
+
+    async def trickle() -> AsyncIterator[tuple[str, bytes]]:
+        while True:
+            await asyncio.sleep(0)
+            yield "a", b"a"
+
+    budgets = Budgets(64 * MIB, 32 * MIB)
+    with pytest.raises(DeadlinePassed, match="took longer"):
+        await PartReceiver(
+            envelope_id=ENVELOPE,
+            unit="qd-caizheng",
+            parts=[part("a", bytes(BLOCK))],
+            blobs=Store(),
+            budgets=budgets,
+            recent=RecentParts(1024, 1024),
+            clock=system_clock,
+            idle_timeout_s=0.2,
+        ).receive(trickle())
+    assert budgets.used_bytes == 0
 
 
 def test_recent_parts_are_bounded_and_the_oldest_go_first() -> None:
     recent = RecentParts(size_bytes=10, largest_bytes=6)
-    for name, data in (("a", b"aaaa"), ("b", b"bbbb")):
-        recent.remember(name, "body", data)
-        recent.accepted(name, ["u"])
+
+    def keep(envelope_id: str, data: bytes) -> None:
+        described = part("body", data)
+        recent.remember(envelope_id, described.sha256, data)
+        recent.accepted(envelope_id, ["u"], [described])
+
+    keep("a", b"aaaa")
+    keep("b", b"bbbb")
     assert recent.recall("u", "a", "body") == b"aaaa"
-    recent.remember("c", "body", b"cccc")
-    recent.accepted("c", ["u"])
+    keep("c", b"cccc")
     assert recent.recall("u", "b", "body") is None
     assert recent.recall("u", "a", "body") == b"aaaa"
-    recent.remember("d", "body", b"ddddddd")
-    recent.accepted("d", ["u"])
+    keep("d", b"ddddddd")
     assert recent.recall("u", "d", "body") is None
 
 
 def test_recent_parts_are_for_the_parties_of_accepted_envelopes_only() -> None:
     recent = RecentParts(size_bytes=100, largest_bytes=100)
-    recent.remember("e", "body", b"data")
+    described = part("body", b"data")
+    recent.remember("e", described.sha256, b"data")
     assert recent.recall("sender", "e", "body") is None
-    recent.accepted("e", ["sender", "recipient"])
+    recent.accepted("e", ["sender", "recipient"], [described])
     assert recent.recall("sender", "e", "body") == b"data"
     assert recent.recall("recipient", "e", "body") == b"data"
     assert recent.recall("stranger", "e", "body") is None
+
+
+def test_recent_parts_of_a_losing_upload_are_not_those_of_the_accepted_one() -> None:
+    """Two uploads under one envelope_id: whoever is accepted, only its own bytes go out."""
+    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    winner, loser = part("body", b"winner"), part("body", b"loser")
+    recent.remember("e", loser.sha256, b"loser")
+    recent.accepted("e", ["thief"], [winner])
+    assert recent.recall("thief", "e", "body") is None
+    recent.remember("e", winner.sha256, b"winner")
+    assert recent.recall("thief", "e", "body") == b"winner"
+    recent.remember("e", loser.sha256, b"loser")
+    assert recent.recall_small("thief", "e", 100) == [("body", b"winner")]
+
+
+def test_small_parts_are_recalled_together_while_they_fit() -> None:
+    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    parts = [part("a", b"aaaa"), part("b", b"bbbbbbbb"), part("c", b"cc"), part("d", b"")]
+    for described, data in zip(parts, (b"aaaa", b"bbbbbbbb", b"cc"), strict=False):
+        recent.remember("e", described.sha256, data)
+    recent.accepted("e", ["u"], parts)
+    assert recent.recall_small("u", "e", 7) == [("a", b"aaaa"), ("c", b"cc")]
+    assert recent.recall_small("u", "e", 0) == []
+    assert recent.recall_small("stranger", "e", 100) == []

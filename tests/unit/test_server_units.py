@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from document_exchange import codes, event
 from document_exchange.errors import ConfigurationError
 from exchange_server import units
+from exchange_server.unit_import import Registered, UnitChange
 
 UNIT = """
 [[unit]]
@@ -40,6 +44,8 @@ def test_the_sample_and_the_demo_city_are_right() -> None:
     [
         (UNIT.format(unit_id="a-1", code="900000013"), "900000013"),
         (UNIT.format(unit_id="A", code="900000014"), "unit_id"),
+        (UNIT.format(unit_id="a-1\\n", code="900000014"), "unit_id"),
+        (UNIT.format(unit_id="a-1", code="900000014") + 'contact = "\\u0000"\n', "contact"),
         (UNIT.format(unit_id="a-1", code="900000014") * 2, "a-1"),
         (
             UNIT.format(unit_id="a-1", code="900000014")
@@ -58,3 +64,38 @@ def test_the_sample_and_the_demo_city_are_right() -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         units.read_file(written(tmp_path, text))
+
+
+def acting_for(tmp_path: Path, others: int) -> Path:
+    """A file in which one unit acts for so many others, all with the longest of identifiers."""
+    unit_ids = [f"{number:040}" for number in range(others + 1)]
+    entries = [
+        UNIT.format(unit_id=unit_id, code=f"{body}{codes.organisation_check_character(body)}")
+        for unit_id, body in zip(unit_ids, (f"{n:08}" for n in itertools.count()), strict=False)
+    ]
+    relations = [
+        f'[[acts_for]]\nunit = "{unit_ids[0]}"\nissuer = "{other}"\n' for other in unit_ids[1:]
+    ]
+    return written(tmp_path, "".join([*entries, *relations]))
+
+
+def test_as_many_delegations_as_are_possible_fit_into_an_event(tmp_path: Path) -> None:
+    found = units.read_file(acting_for(tmp_path, units.MAX_ACTS_FOR))
+    after = Registered(
+        **msgspec.structs.asdict(found.unit[0]), acts_for=[each.issuer for each in found.acts_for]
+    )
+    before = msgspec.structs.replace(after, acts_for=after.acts_for[1:])
+    made = event.Event(
+        schema=event.SCHEMA,
+        event_id="01969f2c-9000-7000-8000-000000000001",
+        type="UNIT_CHANGED",
+        at="2025-05-05T01:30:01.536Z",
+        actor="centre",
+        detail=UnitChange(before, after).detail(),
+    )
+    assert event.decode(event.encode(made)) == made
+
+
+def test_more_delegations_than_an_event_can_tell_of_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="acts for 91 others"):
+        units.read_file(acting_for(tmp_path, units.MAX_ACTS_FOR + 1))

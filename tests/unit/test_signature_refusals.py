@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
                 [attribute("1.2.3.4", core.OctetString(bytes(MAX_SIGNATURE_BYTES)))]
             ),
         ),
-        "bytes, and 65536 are allowed",
+        "bytes, and 16384 are allowed",
     ),
     "indefinite length": (lambda: b"\x30\x80" + sign()[4:] + b"\0\0", "DER"),
     "length in more bytes than needed": (lambda: b"\x30\x83\0" + sign()[2:], "DER"),

@@ -140,7 +140,10 @@ _ADVICE: Mapping[str, tuple[str, str]] = {
         "请核对编号；只能查看本单位收发的公文。",
     ),
     "INVALID_REQUEST": ("Correct the value that the message names.", "请更正所提示的内容。"),
-    "LIMIT_EXCEEDED": ("Send less at once, or try again later.", "请减少发送量或稍后再试。"),
+    "LIMIT_EXCEEDED": (
+        "Send or read less at once; the same will pass the limit again.",
+        "请减少一次收发的数据量；原样重试仍会超限。",
+    ),
     "REFUSED": (
         "Correct the document and send it as a new one; the same will be refused again.",
         "请改正后重新发送；原样重发仍会被拒绝。",

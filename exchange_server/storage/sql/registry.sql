@@ -1,5 +1,8 @@
 -- name: registry_version
-select version from exchange.registry_version;
+select version, clock_timestamp() as ledger_time from exchange.registry_version;
+
+-- name: clock
+select clock_timestamp();
 
 -- name: units
 select u.unit_id, u.name_zh, u.name_en, u.short_zh, u.kind,
@@ -18,8 +21,17 @@ select fingerprint, identity, profile, not_before, not_after, revoked_at is not 
 select code from exchange.businesses;
 
 -- name: newest_crls
-select distinct on (issuer) issuer, number, next_update, der
-  from exchange.crls order by issuer, number desc;
+-- Of each issuer the newest three that have begun, and the three that begin next: an authority whose
+-- clock is ahead publishes lists that don't count yet.
+select lists.*
+  from (values ('root'), ('seal-ca')) as issuers (name)
+ cross join lateral (
+    (select issuer, number, this_update, next_update, der from exchange.crls
+      where issuer = issuers.name and this_update <= now() order by number desc limit 3)
+    union all
+    (select issuer, number, this_update, next_update, der from exchange.crls
+      where issuer = issuers.name and this_update > now() order by this_update limit 3)
+ ) as lists;
 
 -- name: ensure_partitions
 select exchange.ensure_partitions(now() - interval '62 days', 6);

@@ -344,6 +344,9 @@ begin
                     execute format('create table exchange.%I partition of exchange.%I for values from (%L) to (%L)',
                         v_name, v_table, exchange.first_uuid7(v_low), exchange.first_uuid7(v_high));
                 end if;
+                -- Signatures do not compress, and whoever reads a row wants all of it: up to a
+                -- page a row stays whole, without an attempt at compression or a second table.
+                execute format('alter table exchange.%I set (toast_tuple_target = 8160)', v_name);
                 v_made := v_made + 1;
             end if;
         end loop;
@@ -357,12 +360,13 @@ select exchange.ensure_partitions(now() - interval '62 days', 6)
 -- Step 6 in the life of a document: one transaction, one round trip. Reads again, under the
 -- shared locks, what may have changed since it was checked. Answers with an outcome:
 --   ACCEPTED, EXISTS (look it up), UNIT_NOT_ACTIVE, CERTIFICATE_REVOKED, SEAL_REVOKED,
---   RECIPIENTS_REFUSED, ACTS_FOR, TOO_SLOW, DOC_ID_TAKEN, EARLIER_UNKNOWN; all but the first wrote nothing.
+--   CENTRE_SEAL_REVOKED, RECIPIENTS_REFUSED, ACTS_FOR, TOO_SLOW, DOC_ID_TAKEN, EARLIER_UNKNOWN; all but
+--   the first wrote nothing.
 create function exchange.accept_envelope(
     p_envelope_id uuid, p_sender text, p_sender_system text, p_caller bytea,
-    p_lead_issuer text, p_doc_id text, p_business text, p_genre text, p_urgency text, p_title text, p_number text,
+    p_issuers text[], p_acts_for text, p_doc_id text, p_business text, p_genre text, p_urgency text, p_title text, p_number text,
     p_earlier uuid[], p_manifest bytea, p_manifest_sha256 bytea, p_signatures bytea[],
-    p_seals bytea[], p_root_crl bigint, p_seal_crl bigint,
+    p_seals bytea[], p_centre_seal bytea, p_root_crl bigint, p_seal_crl bigint,
     p_part_ids text[], p_part_sizes bigint[], p_part_digests bytea[],
     p_block_parts int[], p_block_numbers int[], p_block_keys text[],
     p_block_sizes int[], p_block_digests bytea[],
@@ -371,7 +375,7 @@ create function exchange.accept_envelope(
     p_receipt bytea, p_receipt_signature bytea,
     p_event_id uuid, p_actor text, p_salt bytea, p_event bytea,
     out outcome text, out detail text
-) language plpgsql as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_event_no bigint;
 begin
@@ -383,7 +387,10 @@ begin
         outcome := 'EXISTS';
         return;
     end if;
-    if not exists (select from exchange.units where unit_id = p_sender and status = 'ACTIVE') then
+    select i into detail from unnest(p_sender || p_issuers) i
+     where not exists (select from exchange.units u where u.unit_id = i and u.status = 'ACTIVE')
+     limit 1;
+    if found then
         outcome := 'UNIT_NOT_ACTIVE';
         return;
     end if;
@@ -398,17 +405,21 @@ begin
         outcome := 'SEAL_REVOKED';
         return;
     end if;
+    if not exists (select from exchange.certificates where fingerprint = p_centre_seal and revoked_at is null) then
+        outcome := 'CENTRE_SEAL_REVOKED';
+        return;
+    end if;
     select string_agg(r, ',') into detail from unnest(p_recipients) r
      where not exists (select from exchange.units u where u.unit_id = r and u.status <> 'CLOSED');
     if detail is not null then
         outcome := 'RECIPIENTS_REFUSED';
         return;
     end if;
-    if p_lead_issuer <> '' and not exists (
-        select from exchange.acts_for a where a.unit_id = p_sender and a.issuer = p_lead_issuer
+    if p_acts_for <> '' and not exists (
+        select from exchange.acts_for a where a.unit_id = p_sender and a.issuer = p_acts_for
     ) then
         outcome := 'ACTS_FOR';
-        detail := p_lead_issuer;
+        detail := p_acts_for;
         return;
     end if;
     -- By the database's clock and the age of the blocks: what is older may be swept at any time.
@@ -459,17 +470,18 @@ end $$
 
 --; ------------------------------------------------------------------ recording a statement
 -- Step 9: state, receipt, admission, event and attention in one transaction. The caller decided
--- upon (p_expected_seq, p_state_before); if the delivery has moved on, nothing is written.
+-- upon (p_expected_seq, p_state_before); if the delivery has moved on, or the receipt was
+-- recorded before, nothing is written.
 -- Outcomes: RECORDED, CHANGED (read again and decide again), NOT_FOUND, UNIT_NOT_ACTIVE,
---   CERTIFICATE_REVOKED, SEAL_REVOKED.
+--   CERTIFICATE_REVOKED, SEAL_REVOKED, CENTRE_SEAL_REVOKED.
 create function exchange.record_statement(
     p_envelope_id uuid, p_recipient text, p_expected_seq bigint, p_state_before text,
-    p_state_after text, p_type text, p_by_side text, p_by_unit text, p_caller bytea, p_seal bytea,
+    p_state_after text, p_type text, p_by_side text, p_by_unit text, p_caller bytea, p_seal bytea, p_centre_seal bytea,
     p_receipt_id uuid, p_receipt bytea, p_receipt_signature bytea,
     p_admission bytea, p_admission_signature bytea, p_root_crl bigint, p_seal_crl bigint,
     p_recorded_at timestamptz, p_event_id uuid, p_actor text, p_salt bytea, p_event bytea,
     out outcome text, out detail text
-) language plpgsql as $$
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_delivery exchange.deliveries;
     v_event_no bigint;
@@ -490,13 +502,20 @@ begin
         outcome := 'SEAL_REVOKED';
         return;
     end if;
+    if not exists (select from exchange.certificates where fingerprint = p_centre_seal and revoked_at is null) then
+        outcome := 'CENTRE_SEAL_REVOKED';
+        return;
+    end if;
     select * into v_delivery from exchange.deliveries
      where envelope_id = p_envelope_id and recipient = p_recipient for update;
     if not found then
         outcome := 'NOT_FOUND';
         return;
     end if;
-    if v_delivery.seq <> p_expected_seq or v_delivery.state <> p_state_before then
+    if v_delivery.seq <> p_expected_seq or v_delivery.state <> p_state_before
+       or exists (select from exchange.statements s
+                   where s.envelope_id = p_envelope_id and s.recipient = p_recipient
+                     and s.receipt_id = p_receipt_id) then
         outcome := 'CHANGED';
         return;
     end if;
@@ -542,7 +561,8 @@ end $$
 -- The row goes once everything was confirmed; a recipient's stays while it still has to act.
 create function exchange.confirm_seen(
     p_unit_id text, p_side text, p_envelope_id uuid, p_recipient text, p_seq bigint
-) returns void language plpgsql as $$
+) returns void language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update exchange.attention set confirmed_seq = greatest(confirmed_seq, least(p_seq, seq))
      where unit_id = p_unit_id and side = p_side and envelope_id = p_envelope_id and recipient = p_recipient;
@@ -620,15 +640,8 @@ grant select on exchange.authorities, exchange.certificates, exchange.crls, exch
 --;
 grant select on all tables in schema exchange to exchange_server
 --;
--- What was accepted or said is never changed or deleted by the centre; only where a delivery
--- stands moves on.
-grant insert on exchange.envelopes, exchange.doc_ids, exchange.parts, exchange.blocks,
-    exchange.deliveries, exchange.statements, exchange.attention to exchange_server
---;
-grant update (state, seq, updated_at) on exchange.deliveries to exchange_server
---;
-grant update (seq, confirmed_seq), delete on exchange.attention to exchange_server
---;
-grant execute on function exchange.lock_registry_shared, exchange.record_event,
-    exchange.accept_envelope, exchange.record_statement, exchange.confirm_seen,
+-- The centre writes by these functions alone: what was accepted or said is never changed or
+-- deleted, and a delivery moves on by a statement only.
+grant execute on function exchange.record_event, exchange.accept_envelope,
+    exchange.record_statement, exchange.confirm_seen,
     exchange.ensure_partitions, exchange.first_uuid7 to exchange_server

@@ -1,0 +1,60 @@
+"""The centre's answer to a call that ended while this side was still sending.
+
+When the centre answers early, the message under way can no longer be sent. grpc.aio (1.62 to
+1.85, grpc/grpc#36066) then puts INTERNAL, "Internal error from Core", in the place of the status
+that it has received. So each status is noted when it is set, and the centre's own one counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import grpc
+
+T = TypeVar("T")
+Response = TypeVar("Response")
+
+DETAILS = "grpc-status-details-bin"
+"""Carries google.rpc.Status; the centre never refuses without it, and gRPC itself has none."""
+
+
+async def answer_of(call: grpc.aio.StreamUnaryCall[Any, Response]) -> Response:
+    """Await a call that is sending by itself, from an iterator.
+
+    Raises:
+        grpc.aio.AioRpcError: with the centre's status if it gave one, else with gRPC's.
+    """
+    noted: list[grpc.aio.AioRpcError] = []
+
+    def note(ended: grpc.aio.StreamUnaryCall[Any, Response]) -> None:
+        trailers = _at_hand(ended.trailing_metadata())
+        if any(name == DETAILS for name, _ in trailers):
+            noted.append(
+                grpc.aio.AioRpcError(
+                    _at_hand(ended.code()),
+                    _at_hand(ended.initial_metadata()),
+                    trailers,
+                    _at_hand(ended.details()),
+                )
+            )
+
+    call.add_done_callback(note)
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise (noted[0] if noted else error) from None
+
+
+def _at_hand(reading: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives that has nothing to wait for, as those of a call that has ended.
+
+    Awaited by a task it might be read after it was replaced.
+    """
+    try:
+        reading.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    reading.close()
+    raise RuntimeError("the call has not ended")

@@ -1,0 +1,74 @@
+"""What one connection may ask of the centre is bounded before any of our code sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from exchange_client.testing import LocalCentre
+
+from document_exchange.v1 import exchange_pb2
+from tests.real_centre import SENDER, CentreInside
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def inside(local_centre: LocalCentre) -> CentreInside:
+    return CentreInside(local_centre)
+
+
+async def status_of(call: Any) -> grpc.StatusCode:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return grpc.StatusCode.OK
+
+
+async def test_a_message_of_more_than_4_mib_is_not_read(inside: CentreInside) -> None:
+    signed = exchange_pb2.RecordReceiptRequest()
+    async with inside.stub(inside.unit(SENDER)) as stub:
+        signed.receipt.content = b"x" * (4 * MIB)
+        assert await status_of(stub.RecordReceipt(signed)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        signed.receipt.content = b"x" * (4 * MIB - 64)
+        assert await status_of(stub.RecordReceipt(signed)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_metadata_of_more_than_16_kib_is_not_read(inside: CentreInside) -> None:
+    request = exchange_pb2.ListDeliveriesRequest()
+    async with inside.stub(inside.unit(SENDER)) as stub:
+        large = (("x-large", "x" * 64 * 1024),)
+        call = stub.ListDeliveries(request, metadata=large, timeout=5)
+        assert await status_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await status_of(stub.ListDeliveries(request, timeout=5)) is grpc.StatusCode.OK
+
+
+async def test_calls_at_once_on_one_connection_are_bounded(
+    inside: CentreInside, tmp_path: Path
+) -> None:
+    """One more than allowed waits on the client's side until another has ended."""
+    request = exchange_pb2.ListDeliveriesRequest()
+    few = "[limits]\nconcurrent_streams = 8\n"
+    async with (
+        inside.second_server(tmp_path / "server.log", few),
+        inside.stub(inside.unit(SENDER)) as stub,
+    ):
+
+        async def watch() -> Any:
+            opened: Any = stub.WatchDeliveries(exchange_pb2.WatchDeliveriesRequest())
+            while (await opened.read()).WhichOneof("event") != "caught_up":
+                pass
+            return opened
+
+        watches = await asyncio.gather(*(watch() for _ in range(8)))
+        one_more = stub.ListDeliveries(request, timeout=0.5)
+        assert await status_of(one_more) is grpc.StatusCode.DEADLINE_EXCEEDED
+        watches[0].cancel()
+        assert await status_of(stub.ListDeliveries(request, timeout=5)) is grpc.StatusCode.OK
+        async with inside.stub(inside.unit(SENDER)) as another:
+            answered = another.ListDeliveries(request, timeout=5)
+            assert await status_of(answered) is grpc.StatusCode.OK

@@ -1,0 +1,222 @@
+"""What is withdrawn while a call is under way counts no more: certificates, units, seals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from exchange_client.testing import LocalCentre
+
+from document_exchange import identity, manifest
+from document_exchange.errors import (
+    CertificateRevoked,
+    ExchangeError,
+    RecipientsRefused,
+    SealRevoked,
+    UnitNotActive,
+)
+from document_exchange.v1 import exchange_pb2
+from tests.forgeries import BIG, chunks_of
+from tests.pki_for_tests import Holder
+from tests.real_centre import (
+    SENDER,
+    CentreInside,
+    Upload,
+    admitted,
+    envelope,
+    part,
+    recipients,
+    sealed,
+    typed,
+)
+
+RECIPIENT = "qd-zhengfu"
+"""A unit of these tests' own, since it is suspended and closed."""
+OUT_WITHIN_S = 2.0
+
+
+@pytest.fixture
+def inside(local_centre: LocalCentre) -> CentreInside:
+    return CentreInside(local_centre)
+
+
+async def fresh(inside: CentreInside, profile: str, unit: str) -> Holder:
+    """A certificate that nobody else's test needs, known to the centre."""
+    made = inside.issue(profile, unit, f"w{secrets.token_hex(4)}")
+    await inside.publish()
+    if profile == "system":
+        await admitted(inside, made)
+    return made
+
+
+@dataclass
+class Held:
+    """A submission whose last chunk waits for ``go``; ``begun`` is set when it waits."""
+
+    upload: Upload
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def messages(self) -> AsyncIterator[exchange_pb2.SubmitRequest]:
+        left = len(self.upload.chunks)
+        async for message in self.upload.messages():
+            if left == 0:
+                self.begun.set()
+                await self.go.wait()
+            left -= 1
+            yield message
+
+
+def held(inside: CentreInside, caller: Holder, seal: Holder) -> tuple[str, Held]:
+    made = envelope(
+        [part(BIG)],
+        sender_system=identity.of_certificate(caller.certificate).name,
+        recipients=recipients([RECIPIENT]),
+    )
+    content = manifest.encode(made)
+    return made.envelope_id, Held(Upload(content, sealed(content, seal), chunks_of(BIG)))
+
+
+async def answered(submission: Any) -> ExchangeError | None:
+    try:
+        await submission
+    except grpc.aio.AioRpcError as error:
+        return typed(error)
+    return None
+
+
+async def the_rest(download: Any) -> tuple[int, ExchangeError | None]:
+    """How many bytes still came, and the error that ended it."""
+    received = 0
+    try:
+        while chunk := await download.read():
+            received += len(chunk.data)
+    except grpc.aio.AioRpcError as error:
+        return received, typed(error)
+    return received, None
+
+
+async def is_accepted(inside: CentreInside, envelope_id: str) -> bool:
+    async with inside.ledger() as ledger:
+        return bool(
+            await ledger.fetchval(
+                "select count(*) from exchange.envelopes where envelope_id = $1::uuid", envelope_id
+            )
+        )
+
+
+@asynccontextmanager
+async def status(inside: CentreInside, unit: str, status: str) -> AsyncIterator[None]:
+    """The unit has this status for a while, as an operator would set it."""
+    change = "update exchange.units set status = $2 where unit_id = $1"
+    async with inside.ledger() as ledger:
+        await ledger.execute(change, unit, status)
+        try:
+            yield
+        finally:
+            await ledger.execute(change, unit, "ACTIVE")
+
+
+async def test_an_upload_ends_when_its_caller_is_revoked(inside: CentreInside) -> None:
+    caller = await fresh(inside, "system", SENDER)
+    envelope_id, submission = held(inside, caller, inside.unit(SENDER, "seal"))
+    async with inside.stub(caller) as stub:
+        call = stub.Submit(submission.messages(), timeout=60)
+        answer = asyncio.create_task(answered(call))
+        await submission.begun.wait()
+        await inside.revoke(caller)
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while await inside.admits(caller):
+                pass
+        submission.go.set()
+        assert isinstance(await answer, CertificateRevoked)
+    assert not await is_accepted(inside, envelope_id)
+
+
+async def test_a_download_ends_when_its_caller_is_revoked(inside: CentreInside) -> None:
+    """More than the windows of the connection hold, so most of it is still with the centre."""
+    data = os.urandom(24 * 1024 * 1024)
+    made = envelope([part(data)])
+    content = manifest.encode(made)
+    upload = Upload(content, sealed(content, inside.unit(SENDER, "seal")), chunks_of(data))
+    async with inside.stub(inside.unit(SENDER)) as stub:
+        await stub.Submit(upload.messages(), timeout=60)
+    caller = await fresh(inside, "system", SENDER)
+    request = exchange_pb2.DownloadPartRequest(envelope_id=made.envelope_id, part_id="part-1")
+    async with inside.stub(caller) as stub:
+        download: Any = stub.DownloadPart(request, timeout=60)
+        received = len((await download.read()).data)
+        await inside.revoke(caller)
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while await inside.admits(caller):
+                pass
+        more, error = await the_rest(download)
+    assert isinstance(error, CertificateRevoked)
+    assert received + more < len(data)
+
+
+async def test_a_suspended_unit_is_out_at_once_and_back_afterwards(inside: CentreInside) -> None:
+    """On one connection, and for a watch that was open before."""
+    request = exchange_pb2.ListDeliveriesRequest()
+    async with inside.stub(inside.unit(RECIPIENT)) as stub:
+        watch: Any = stub.WatchDeliveries(exchange_pb2.WatchDeliveriesRequest(), timeout=60)
+        while (await watch.read()).WhichOneof("event") != "caught_up":
+            pass
+        async with status(inside, RECIPIENT, "SUSPENDED"), asyncio.timeout(OUT_WITHIN_S):
+            while (error := await answered(stub.ListDeliveries(request, timeout=5))) is None:
+                pass
+            assert isinstance(error, UnitNotActive)
+            assert isinstance(await answered(watch.read()), UnitNotActive)
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while await answered(stub.ListDeliveries(request, timeout=5)) is not None:
+                pass
+
+
+async def test_a_document_waits_for_a_suspended_recipient(inside: CentreInside) -> None:
+    made = envelope([part(b"%PDF-1.7")], recipients=recipients([RECIPIENT]))
+    content = manifest.encode(made)
+    chunks = (("part-1", b"%PDF-1.7"),)
+    upload = Upload(content, sealed(content, inside.unit(SENDER, "seal")), chunks)
+    async with status(inside, RECIPIENT, "SUSPENDED"), inside.stub(inside.unit(SENDER)) as stub:
+        await stub.Submit(upload.messages(), timeout=10)
+    await admitted(inside, inside.unit(RECIPIENT))
+    async with inside.stub(inside.unit(RECIPIENT)) as stub:
+        got = await stub.GetEnvelope(
+            exchange_pb2.GetEnvelopeRequest(envelope_id=made.envelope_id), timeout=10
+        )
+    assert got.envelope.manifest == content
+
+
+async def test_the_transaction_looks_again_at_seals(inside: CentreInside) -> None:
+    """The seal was good when the upload began; the caller's certificate still is."""
+    caller = await fresh(inside, "system", SENDER)
+    seal = await fresh(inside, "seal", SENDER)
+    envelope_id, submission = held(inside, caller, seal)
+    async with inside.stub(caller) as stub:
+        answer = asyncio.create_task(answered(stub.Submit(submission.messages(), timeout=60)))
+        await submission.begun.wait()
+        await inside.revoke(seal)
+        submission.go.set()
+        assert isinstance(await answer, SealRevoked)
+    assert not await is_accepted(inside, envelope_id)
+
+
+async def test_the_transaction_looks_again_at_recipients(inside: CentreInside) -> None:
+    caller = inside.unit(SENDER)
+    envelope_id, submission = held(inside, caller, inside.unit(SENDER, "seal"))
+    async with inside.stub(caller) as stub:
+        answer = asyncio.create_task(answered(stub.Submit(submission.messages(), timeout=60)))
+        await submission.begun.wait()
+        async with status(inside, RECIPIENT, "CLOSED"):
+            submission.go.set()
+            error = await answer
+    assert isinstance(error, RecipientsRefused)
+    assert set(error.attributes) == {RECIPIENT}
+    assert not await is_accepted(inside, envelope_id)

@@ -1,0 +1,187 @@
+"""The allow-list: every method that the server offers is on it, for the right callers alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from document_exchange import identity
+from document_exchange.errors import (
+    CertificateExpired,
+    CertificateNotAdmitted,
+    CertificateRevoked,
+    NotPermitted,
+    SealRevoked,
+    Unauthenticated,
+    UnitNotActive,
+)
+from document_exchange.identity import Kind
+from document_exchange.v1 import directory_pb2, exchange_pb2
+from exchange_server import policy
+from exchange_server.registry import Certificate, Registry, Unit
+from exchange_server.values import Principal
+
+NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+IDENTITIES = {
+    Kind.SYSTEM: "unit/qd-caizheng/system/oa",
+    Kind.SEAL: "unit/qd-caizheng/seal/main",
+    Kind.STAFF: "staff/wang",
+    Kind.CENTRE_SEAL: "centre/seal/main",
+    Kind.CENTRE_SERVER: "centre/server/one",
+    Kind.CENTRE_TSA: "centre/tsa/one",
+    Kind.CENTRE_AUTHORITY: "centre/authority/one",
+}
+FINGERPRINT = b"f" * 32
+
+
+def principal(kind: Kind = Kind.SYSTEM, path: str = "") -> Principal:
+    return Principal(
+        identity=identity.parse(f"spiffe://exchange.example/{path or IDENTITIES[kind]}"),
+        fingerprint=FINGERPRINT,
+        not_before=NOW - DAY,
+        not_after=NOW + DAY,
+        address="",
+    )
+
+
+def methods(module: object, *services: str) -> set[str]:
+    """Every method of these services, as gRPC names it."""
+    described = module.DESCRIPTOR.services_by_name  # type: ignore[attr-defined]
+    assert not services or set(services) == set(described)
+    return {
+        f"/{service.full_name}/{method.name}"
+        for service in described.values()
+        for method in service.methods
+    }
+
+
+EXCHANGE = methods(exchange_pb2, "ExchangeService")
+DIRECTORY = methods(directory_pb2, "DirectoryService")
+OPERATIONS = methods(health_pb2) | methods(reflection_pb2)
+OFFERED = EXCHANGE | DIRECTORY | OPERATIONS
+UNLISTED = {"/grpc.health.v1.Health/List"}
+"""Came with a later version of the library; nobody here needs it."""
+
+
+def callers(method: str) -> set[Kind]:
+    """Which kinds of certificate get this method through."""
+    found = set()
+    for kind in Kind:
+        try:
+            policy.may_call(principal(kind), method)
+        except NotPermitted:
+            continue
+        found.add(kind)
+    return found
+
+
+def test_every_method_that_is_offered_is_listed_and_nothing_else() -> None:
+    assert set(policy.ALLOWED) == OFFERED - UNLISTED
+    assert all(policy.ALLOWED.values()), "a listed method that nobody may call"
+
+
+def test_watches_and_what_nobody_waits_for_are_methods_that_are_offered() -> None:
+    assert {method for method in policy.ALLOWED if "/Watch" in method} == policy.WATCHES
+    assert policy.NOT_WAITED_FOR == OPERATIONS - UNLISTED
+
+
+@pytest.mark.parametrize("method", sorted(EXCHANGE))
+def test_documents_are_for_the_systems_of_units_alone(method: str) -> None:
+    """Staff neither send nor read documents; a seal opens no connection."""
+    assert callers(method) == {Kind.SYSTEM}
+
+
+@pytest.mark.parametrize("method", sorted((DIRECTORY | OPERATIONS) - UNLISTED))
+def test_the_directory_is_open_to_everybody_with_a_tls_certificate(method: str) -> None:
+    assert callers(method) == {Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER}
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *sorted(UNLISTED),
+        "/document_exchange.v1.ExchangeService/Withdraw",
+        "/document_exchange.v1.ExchangeService/submit",
+        "/document_exchange.v1.ExchangeService/Submit/",
+        "document_exchange.v1.ExchangeService/Submit",
+        "/document_exchange.v2.ExchangeService/Submit",
+        "",
+    ],
+)
+def test_what_is_not_listed_is_denied_to_everybody(method: str) -> None:
+    assert callers(method) == set()
+
+
+def unit(status: str = "ACTIVE") -> Unit:
+    return Unit(
+        unit_id="qd-caizheng",
+        name_zh="财政局",
+        name_en="Finance",
+        short_zh="财政局",
+        kind="DEPARTMENT",
+        organisation_code="900000014",
+        credit_code="",
+        region="",
+        issuer_marks=(),
+        groups=(),
+        acts_for=(),
+        status=status,
+    )
+
+
+def registry(
+    *, status: str = "ACTIVE", revoked: bool = False, whose: str = IDENTITIES[Kind.SYSTEM]
+) -> Registry:
+    certificate = Certificate(
+        f"spiffe://exchange.example/{whose}", "system", NOW - DAY, NOW + DAY, revoked
+    )
+    return Registry(
+        version=1,
+        units={"qd-caizheng": unit(status)},
+        certificates={FINGERPRINT: certificate},
+        businesses=frozenset(),
+    )
+
+
+NOBODY = Registry(1, {}, {}, frozenset())
+
+
+def test_a_published_certificate_of_an_active_unit_is_admitted() -> None:
+    policy.admit(registry(), principal(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "refusal"),
+    [
+        (NOBODY, NOW, CertificateNotAdmitted),
+        (registry(whose="unit/qd-jiaoyu/system/oa"), NOW, CertificateNotAdmitted),
+        (registry(revoked=True), NOW, CertificateRevoked),
+        (registry(), NOW + DAY, CertificateExpired),
+        (registry(), NOW - 2 * DAY, CertificateExpired),
+        (registry(status="SUSPENDED"), NOW, UnitNotActive),
+        (registry(status="CLOSED"), NOW, UnitNotActive),
+    ],
+)
+def test_anything_else_admits_nobody(
+    known: Registry, now: datetime, refusal: type[Unauthenticated]
+) -> None:
+    with pytest.raises(refusal):
+        policy.admit(known, principal(), now)
+
+
+def test_a_certificate_of_a_unit_that_was_never_registered_is_not_admitted() -> None:
+    path = "unit/qd-nobody/system/oa"
+    with pytest.raises(UnitNotActive, match="not registered"):
+        policy.admit(registry(whose=path), principal(path=path), NOW)
+
+
+@pytest.mark.parametrize("known", [NOBODY, registry(revoked=True)])
+def test_a_seal_counts_only_while_the_registry_has_it(known: Registry) -> None:
+    policy.check_seal(registry(), FINGERPRINT, "qd-caizheng")
+    with pytest.raises(SealRevoked) as refused:
+        policy.check_seal(known, FINGERPRINT, "qd-caizheng")
+    assert refused.value.attributes["unit"] == "qd-caizheng"

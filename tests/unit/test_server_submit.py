@@ -1,0 +1,212 @@
+"""What was right when an upload began and is so no longer when its receipt would be signed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+
+from document_exchange import codes, identity, manifest, receipt, signature, times
+from document_exchange.errors import (
+    ExchangeError,
+    ManifestRefused,
+    SealExpired,
+    SealRevoked,
+    Unavailable,
+)
+from document_exchange.manifest import (
+    Direction,
+    Document,
+    Genre,
+    Manifest,
+    Part,
+    PartRole,
+    Recipient,
+    RecipientKind,
+    Secrecy,
+    Urgency,
+)
+from exchange_server.budget import Budgets
+from exchange_server.recent import RecentParts
+from exchange_server.registry import Certificate, Crl, Registry, RegistryFollower, Unit
+from exchange_server.statements import CentreSeal
+from exchange_server.submit import Submitted, Submitter
+from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome, Principal
+from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
+
+PKI = Pki()
+SENDER, RECIPIENT = "qd-caizheng", "qd-jiaoyu"
+BODY = b"%PDF"
+LATER = timedelta(hours=3)
+
+
+def unit(unit_id: str, status: str = "ACTIVE") -> Unit:
+    return Unit(unit_id, "", "", "", "DEPARTMENT", "", "", "", (), (), (), status)
+
+
+def certificate(holder: Holder, name: str, *, revoked: bool = False) -> Mapping[bytes, Certificate]:
+    known = Certificate(name, "", NOW - DAY, NOW + DAY, revoked)
+    return {holder.certificate.fingerprint(hashes.SHA256()): known}
+
+
+def crl(number: int, this_update: datetime) -> Crl:
+    return Crl(number, this_update, this_update + 7 * DAY, b"")
+
+
+START = Registry(
+    version=1,
+    units={each: unit(each) for each in (SENDER, RECIPIENT)},
+    certificates={
+        **certificate(PKI.centre_seal, CENTRE_SEAL_ID),
+        **certificate(PKI.seal(SENDER), SENDER),
+    },
+    businesses=frozenset({"DOCUMENT"}),
+    root_crls=(crl(1, NOW - DAY),),
+    seal_crls=(crl(1, NOW - DAY), crl(2, NOW + timedelta(hours=1))),
+)
+
+
+@dataclass
+class Centre:
+    """Stores and clock of a submitter; ``meanwhile`` happens while the bytes are coming."""
+
+    registry: Registry = START
+    now: datetime = NOW
+    accepted: list[Acceptance] = field(default_factory=list)
+    meanwhile: Callable[[Centre], None] = lambda centre: None
+
+    async def registry_version(self) -> tuple[int, datetime]:
+        return self.registry.version, self.now
+
+    async def load_registry(self) -> Registry:
+        return self.registry
+
+    async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None:
+        return None
+
+    async def find_fault(
+        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
+    ) -> str:
+        return ""
+
+    async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
+        self.accepted.append(acceptance)
+        return Outcome("ACCEPTED")
+
+    async def put(self, key: str, data: bytes | bytearray, sha256: bytes | None = None) -> None:
+        pass
+
+    async def submit(self) -> Submitted:
+        follower = RegistryFollower(self, clock=lambda: self.now, interval_s=3600)
+        await follower.start()
+        try:
+            return await Submitter(
+                ledger=self,
+                blobs=self,
+                registry=follower,
+                trust=PKI.trust,
+                seal=CentreSeal(PKI.centre_seal.signer, PKI.trust, follower, now=self.now),
+                budgets=Budgets(16 << 20, 16 << 20),
+                recent=RecentParts(0, 0),
+                clock=lambda: self.now,
+                idle_timeout_s=5.0,
+                accepted=lambda envelope_id, recipients: None,
+            ).submit(CALLER, CONTENT, SIGNATURES, self._chunks(follower))
+        finally:
+            await follower.stop()
+
+    async def _chunks(self, follower: RegistryFollower) -> AsyncIterator[tuple[str, bytes]]:
+        self.meanwhile(self)
+        await follower.stop()
+        await follower.start()
+        yield "part-1", BODY
+
+
+CALLER = Principal(
+    identity=identity.parse(f"spiffe://{TRUST_DOMAIN}/unit/{SENDER}/system/oa"),
+    fingerprint=b"",
+    not_before=NOW - DAY,
+    not_after=NOW + DAY,
+    address="",
+)
+CONTENT = manifest.encode(
+    Manifest(
+        schema=manifest.SCHEMA,
+        envelope_id=codes.new_id(NOW),
+        created_at=times.format_time(NOW),
+        sender=SENDER,
+        sender_system="oa",
+        document=Document(
+            doc_id="900000014-2026-1",
+            business="DOCUMENT",
+            genre=Genre.LETTER,
+            direction=Direction.PARALLEL,
+            title="关于编制部门预算的函",
+            issuers=(SENDER,),
+            signed_date="2026-11-20",
+            secrecy=Secrecy.NONE,
+            urgency=Urgency.NORMAL,
+        ),
+        recipients=(Recipient(unit=RECIPIENT, kind=RecipientKind.TO),),
+        parts=(
+            Part(
+                part_id="part-1",
+                role=PartRole.BODY,
+                filename="a.pdf",
+                media_type="application/pdf",
+                size=len(BODY),
+                sha256=manifest.sha256_hex(BODY),
+            ),
+        ),
+    )
+)
+SIGNATURES = (signature.sign(CONTENT, PKI.seal(SENDER).signer, at=NOW),)
+
+
+def advance(centre: Centre, by: timedelta) -> None:
+    centre.now += by
+
+
+def revoke(centre: Centre, holder: Holder, name: str) -> None:
+    centre.registry = replace(
+        START,
+        version=2,
+        certificates={**START.certificates, **certificate(holder, name, revoked=True)},
+    )
+
+
+def suspend(centre: Centre) -> None:
+    centre.registry = replace(
+        START, version=2, units={**START.units, SENDER: unit(SENDER, "SUSPENDED")}
+    )
+
+
+async def test_the_receipt_names_the_moment_after_the_upload() -> None:
+    """And the lists that are in force then."""
+    centre = Centre(meanwhile=lambda centre: advance(centre, LATER))
+    submitted = await centre.submit()
+    (acceptance,) = centre.accepted
+    assert receipt.decode_receipt(submitted.statement.receipt).at == times.format_time(NOW + LATER)
+    assert acceptance.accepted_at == NOW + LATER
+    assert (acceptance.root_crl, acceptance.seal_crl) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "refusal"),
+    [
+        (lambda centre: advance(centre, 400 * DAY), SealExpired),
+        (lambda centre: revoke(centre, PKI.seal(SENDER), SENDER), SealRevoked),
+        (suspend, ManifestRefused),
+        (lambda centre: revoke(centre, PKI.centre_seal, CENTRE_SEAL_ID), Unavailable),
+    ],
+)
+async def test_nothing_is_accepted_that_no_verifier_would_take(
+    meanwhile: Callable[[Centre], None], refusal: type[ExchangeError]
+) -> None:
+    centre = Centre(meanwhile=meanwhile)
+    with pytest.raises(refusal):
+        await centre.submit()
+    assert centre.accepted == []

@@ -1,0 +1,136 @@
+"""The settings: what is wrong is refused by name, and the table of operations.md names them all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from document_exchange.errors import ConfigurationError
+from exchange_server import config
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+MINIMAL = """\
+[tls]
+certificate = "server.pem"
+key = "server.key"
+client_ca = "/pki/tls-ca.pem"
+[seal]
+certificate = "seal.pem"
+key = "seal.key"
+[trust]
+root = "root.pem"
+seal_ca = "seal-ca.pem"
+[ledger]
+dsn = "postgresql://of-the-file/exchange"
+[blobs]
+endpoint = "127.0.0.1:8333"
+access_key = "reader"
+secret_key = "secret of the store"
+"""
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting as the documents name it, with its default as they write it."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings_of(kind, f"{name}.")
+        else:
+            default = field.default
+            yield prefix + name, "required" if default is PydanticUndefined else shown(default)
+
+
+def shown(default: object) -> str:
+    match default:
+        case bool():
+            return str(default).lower()
+        case str():
+            return f"`{default}`"
+        case int() if default and default % config.MIB == 0:
+            return f"{default // config.MIB} MiB"
+        case int() | float():
+            return f"{default:g}"
+    raise AssertionError(f"no way to write {default!r} in the table")
+
+
+def documented() -> dict[str, str]:
+    """Each setting of the table with its default; a row may name several, with one default or
+    one for each."""
+    text = OPERATIONS.read_text(encoding="utf-8")
+    section = re.search(r"^## Settings$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    assert section is not None
+    found: dict[str, str] = {}
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section[1], re.MULTILINE):
+        names = re.findall(r"`([^`]+)`", row[0])
+        defaults = row[1].split(", ")
+        assert len(defaults) in (1, len(names)), row
+        if len(defaults) < len(names):
+            defaults *= len(names)
+        assert not found.keys() & set(names), row
+        found.update(zip(names, defaults, strict=True))
+    return found
+
+
+def test_the_table_names_every_setting_with_its_default() -> None:
+    assert documented() == dict(settings_of(config.Settings))
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for section in ("TLS__CERTIFICATE", "LEDGER__DSN", "BLOBS__SECRET_KEY", "LISTEN"):
+        monkeypatch.delenv(f"EXCHANGE_SERVER_{section}", raising=False)
+    path = tmp_path / "server.toml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_paths_are_relative_to_the_file(file: Path) -> None:
+    loaded = config.load(file)
+    assert loaded.tls.certificate == file.parent / "server.pem"
+    assert loaded.tls.client_ca == Path("/pki/tls-ca.pem")
+
+
+def test_the_environment_goes_before_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_SERVER_LEDGER__DSN", "postgresql://of-the-environment/exchange")
+    loaded = config.load(file)
+    assert loaded.ledger.dsn == SecretStr("postgresql://of-the-environment/exchange")
+    assert loaded.ledger.connections == 10
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ("unheard_of = 1\n", "unheard_of"),
+        ("[limits]\nunheard_of = 1\n", "limits.unheard_of"),
+        ("[limits]\nmemory_bytes = 1\n", "limits.memory_bytes"),
+        ("[limits]\ndownload_memory_bytes = 1\n", "limits.download_memory_bytes"),
+        ("[limits]\nstatus_max_age_s = 0\n", "limits.status_max_age_s"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name_without_showing_secrets(
+    file: Path, more: str, where: str
+) -> None:
+    file.write_text(more + MINIMAL if more.startswith("unheard") else MINIMAL + more)
+    with pytest.raises(ConfigurationError) as refused:
+        config.load(file)
+    assert refused.value.attributes["field"] == where
+    assert "secret of the store" not in refused.value.message
+
+
+def test_a_missing_setting_is_named(file: Path) -> None:
+    file.write_text(MINIMAL.replace('secret_key = "secret of the store"\n', ""))
+    with pytest.raises(ConfigurationError) as refused:
+        config.load(file)
+    assert refused.value.attributes["field"] == "blobs.secret_key"
+
+
+@pytest.mark.parametrize("content", [b"listen = ", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_refused(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        config.load(file)
