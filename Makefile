@@ -55,7 +55,7 @@ pytest: $(READY) ## Tests only; ARGS="-k word tests/unit" narrows them
 	$(PY) -m pytest $(ARGS)
 
 acceptance: $(READY) ## Heavy checks: memory under load and the like
-	$(PY) -m pytest --timeout=1800 tests/acceptance $(ARGS)
+	$(PY) -m pytest -s --timeout=1800 tests/acceptance $(ARGS)
 
 bench: $(READY) ## Full exchanges per second, beside the floor
 	$(PY) -m bench $(ARGS)

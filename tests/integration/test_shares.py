@@ -48,8 +48,9 @@ async def small(local_centre: LocalCentre, tmp_path: Path) -> AsyncIterator[Cent
 
 
 async def refusal(call: Any) -> Any:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await (call.read() if hasattr(call, "read") else call)
+    async with asyncio.timeout(10):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call.read() if hasattr(call, "read") else call)
     error = typed(caught.value)
     if isinstance(error, TooManyCalls):
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
