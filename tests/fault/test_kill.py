@@ -38,9 +38,12 @@ CHUNK = 256 * 1024
 
 
 @pytest.mark.timeout(240)
-async def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path) -> None:
+async def test_a_killed_server_loses_and_doubles_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seed = int(os.environ.get("KILL_SEED", secrets.randbits(32)))
-    print(f"KILL_SEED={seed}")  # noqa: T201 - to repeat what failed
+    with capsys.disabled():
+        print(f"\nKILL_SEED={seed}")  # noqa: T201 - to repeat what failed
     kill_after = random.Random(seed).randrange(1, DOCUMENTS - 40)
     acknowledged: list[str] = []
     enough = asyncio.Event()

@@ -17,18 +17,7 @@ from document_exchange.errors import (
     SealRevoked,
     Unavailable,
 )
-from document_exchange.manifest import (
-    Direction,
-    Document,
-    Genre,
-    Manifest,
-    Part,
-    PartRole,
-    Recipient,
-    RecipientKind,
-    Secrecy,
-    Urgency,
-)
+from document_exchange.manifest import Manifest
 from exchange_server.budget import Budgets
 from exchange_server.recent import RecentParts
 from exchange_server.registry import Certificate, Crl, Registry, RegistryFollower, Unit
@@ -36,9 +25,9 @@ from exchange_server.statements import CentreSeal
 from exchange_server.submit import Submitted, Submitter
 from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome, Principal
 from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
+from tests.real_centre import RECIPIENT, SENDER, envelope, part
 
 PKI = Pki()
-SENDER, RECIPIENT = "qd-caizheng", "qd-jiaoyu"
 BODY = b"%PDF"
 LATER = timedelta(hours=3)
 
@@ -133,35 +122,7 @@ CALLER = Principal(
     address="",
 )
 CONTENT = manifest.encode(
-    Manifest(
-        schema=manifest.SCHEMA,
-        envelope_id=codes.new_id(NOW),
-        created_at=times.format_time(NOW),
-        sender=SENDER,
-        sender_system="oa",
-        document=Document(
-            doc_id="900000014-2026-1",
-            business="DOCUMENT",
-            genre=Genre.LETTER,
-            direction=Direction.PARALLEL,
-            title="关于编制部门预算的函",
-            issuers=(SENDER,),
-            signed_date="2026-11-20",
-            secrecy=Secrecy.NONE,
-            urgency=Urgency.NORMAL,
-        ),
-        recipients=(Recipient(unit=RECIPIENT, kind=RecipientKind.TO),),
-        parts=(
-            Part(
-                part_id="part-1",
-                role=PartRole.BODY,
-                filename="a.pdf",
-                media_type="application/pdf",
-                size=len(BODY),
-                sha256=manifest.sha256_hex(BODY),
-            ),
-        ),
-    )
+    envelope([part(BODY)], envelope_id=codes.new_id(NOW), created_at=times.format_time(NOW))
 )
 SIGNATURES = (signature.sign(CONTENT, PKI.seal(SENDER).signer, at=NOW),)
 
