@@ -70,7 +70,8 @@ def to_status(error: ExchangeError) -> status_pb2.Status:
     """``error`` as google.rpc.Status with ErrorInfo and, for StateConflict, the winning Statement.
 
     It fits into HTTP/2 trailers: a long message is cut; attributes that don't fit, and then the
-    Statement, are left out and counted under ``omitted``.
+    Statement, are left out and counted under ``_omitted``,
+    which is no name of a unit.
     """
     message = _fitting(error.message)
     status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc_status), message=message)
@@ -93,7 +94,7 @@ def to_status(error: ExchangeError) -> status_pb2.Status:
         else:
             omitted += 1
     if omitted:
-        info.metadata["omitted"] = str(omitted)
+        info.metadata["_omitted"] = str(omitted)
     details[0] = _packed(info)
     status.details.extend(details)
     return status

@@ -9,7 +9,8 @@ admitted and the other is shown what won.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -34,14 +35,15 @@ from document_exchange.errors import (
 from document_exchange.receipt import Receipt, ReceiptType, State
 from exchange_server import events, policy
 from exchange_server.clock import Clock
-from exchange_server.deliver import check_identifier, check_shape, envelope_not_found
 from exchange_server.positions import Positions
 from exchange_server.registry import RegistryFollower
+from exchange_server.requests import check_identifier, check_shape, envelope_not_found
 from exchange_server.statements import CentreSeal, Signed
 from exchange_server.values import (
     DeliveryPosition,
     NewStatement,
     Outcome,
+    PreparedEvent,
     Principal,
     StatementRecord,
 )
@@ -105,61 +107,13 @@ class Acknowledger:
             StateConflict: the delivery is beyond that.
         """
         check_identifier(envelope_id)
-        recipient = principal.unit
-        guess = self.positions.take(envelope_id, recipient, ReceiptType.DELIVERED, None)
-        for _ in range(_TRIES):
-            position, guess = guess or await self._position(envelope_id, recipient), None
-            if manifest_sha256 != position.manifest_sha256:
-                raise ReceiptRefused(
-                    "the confirmation is for another manifest", field="manifest_sha256"
-                )
-            if position.state is not State.PENDING:
-                earlier = await self.ledger.find_statement_of_type(
-                    envelope_id, recipient, ReceiptType.DELIVERED
-                )
-                if earlier is not None:
-                    return earlier
-            after = await self._after(position, ReceiptType.DELIVERED, None)
-            now = self.clock()
-            root_crl, seal_crl = self.registry.current().crls_in_force(now)
-            event = events.prepare(
-                "DELIVERED",
-                now,
-                principal,
-                envelope_id=envelope_id,
-                recipient=recipient,
-                seq=position.seq + 1,
-                state_before=position.state,
-                state_after=after,
-                manifest_sha256=position.manifest_sha256,
-            )
-            receipt_id = codes.new_id(now)
-            signed = self.seal.delivered(receipt_id, position, after, event)
-            record = StatementRecord(
-                signed.content, signed.signature, b"", b"", event.content, event.salt
-            )
-            statement = NewStatement(
-                position=position,
-                type=ReceiptType.DELIVERED,
-                state_after=after,
-                by_side="R",
-                principal=principal,
-                seal=None,
-                centre_seal=self.seal.fingerprint,
-                receipt_id=receipt_id,
-                receipt=signed.content,
-                receipt_signature=signed.signature,
-                admission=b"",
-                admission_signature=b"",
-                root_crl=root_crl.number,
-                seal_crl=seal_crl.number,
-                recorded_at=now,
-                event=event,
-            )
-            if await self._record(statement):
-                self.positions.remember(replace(position, state=after, seq=position.seq + 1))
-                return record
-        raise Unavailable("the delivery keeps changing; try again")
+
+        async def decide(position: DeliveryPosition) -> StatementRecord | None:
+            return await self._confirm(principal, position, manifest_sha256)
+
+        return await self._decided(
+            envelope_id, principal.unit, ReceiptType.DELIVERED, None, None, decide
+        )
 
     async def record_receipt(
         self, principal: Principal, content: bytes, signature_der: bytes
@@ -185,36 +139,20 @@ class Acknowledger:
         # 2. The recipient is who calls.
         if made.recipient != principal.unit:
             raise envelope_not_found(made.envelope_id)
-        # 3. Recorded before? Then the first answer again. (Upon a guess the ledger says it.)
         signed = Signed(content, signature_der)
-        key = made.envelope_id, principal.unit
-        guess = self.positions.take(*key, made.type, made.reason_code)
-        position = guess or await self._position(*key, made.receipt_id)
-        if position.recorded:
-            return await self._recorded_before(made, signed)
-        # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
-        try:
-            fingerprint = self._check_seal(principal, made, signed)
-        except ExchangeError:
-            if guess and (await self._position(*key, made.receipt_id)).recorded:
-                return await self._recorded_before(made, signed)
-            raise
-        # 5. The position, the transition, the admission, one transaction.
-        for _ in range(_TRIES):
-            if made.manifest_sha256 != position.manifest_sha256:
-                raise ReceiptRefused(
-                    "the receipt is for another manifest than the envelope has",
-                    field="manifest_sha256",
-                )
-            after = await self._after(position, made.type, made.reason_code)
-            statement, record = self._admit(principal, made, signed, position, after, fingerprint)
-            if await self._record(statement):
-                log.info("receipt_recorded", type=made.type, recipient=principal.unit)
-                return record
-            position = await self._position(made.envelope_id, principal.unit, made.receipt_id)
+
+        async def decide(position: DeliveryPosition) -> StatementRecord | None:
+            # 3. Recorded before? Then the first answer again. (Upon a guess the ledger says it.)
             if position.recorded:
                 return await self._recorded_before(made, signed)
-        raise Unavailable("the delivery keeps changing; try again")
+            # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
+            seal = self._check_seal(principal, made, signed)
+            # 5. The position, the transition, the admission, one transaction.
+            return await self._admit(principal, made, signed, position, seal)
+
+        return await self._decided(
+            made.envelope_id, principal.unit, made.type, made.reason_code, made.receipt_id, decide
+        )
 
     async def confirm_seen(
         self, principal: Principal, envelope_id: str, recipient: str, seq: int, side: str
@@ -237,6 +175,59 @@ class Acknowledger:
             raise envelope_not_found(envelope_id)
         await self.ledger.confirm_seen(principal.unit, side, envelope_id, recipient, seq)
 
+    async def _decided(
+        self,
+        envelope_id: str,
+        recipient: str,
+        step: ReceiptType,
+        reason: receipt.ReasonCode | None,
+        receipt_id: str | None,
+        decide: Callable[[DeliveryPosition], Awaitable[StatementRecord | None]],
+    ) -> StatementRecord:
+        """What was decided: upon the position remembered, or else upon the one in the ledger.
+
+        ``decide`` returns None if the delivery has moved on from the position it was given.
+        """
+        guess = self.positions.take(envelope_id, recipient, step, reason)
+        if guess is not None:
+            with suppress(ExchangeError):  # nothing is refused upon a guess
+                if record := await decide(guess):
+                    return record
+        for _ in range(_TRIES):
+            position = await self.ledger.find_position(envelope_id, recipient, receipt_id)
+            if position is None:
+                raise envelope_not_found(envelope_id)
+            if record := await decide(position):
+                return record
+        raise Unavailable("the delivery keeps changing; try again")
+
+    async def _confirm(
+        self, principal: Principal, position: DeliveryPosition, manifest_sha256: str
+    ) -> StatementRecord | None:
+        if manifest_sha256 != position.manifest_sha256:
+            raise ReceiptRefused(
+                "the confirmation is for another manifest", field="manifest_sha256"
+            )
+        if position.state is not State.PENDING:
+            earlier = await self.ledger.find_statement_of_type(
+                position.envelope_id, position.recipient, ReceiptType.DELIVERED
+            )
+            if earlier is not None:
+                return earlier
+        after = await self._after(position, ReceiptType.DELIVERED, None)
+        event = self._event(principal, position, ReceiptType.DELIVERED, after)
+        receipt_id = codes.new_id(event.at)
+        signed = self.seal.delivered(receipt_id, position, after, event)
+        record = StatementRecord(
+            signed.content, signed.signature, b"", b"", event.content, event.salt
+        )
+        kind = ReceiptType.DELIVERED
+        if not await self._record(principal, position, kind, after, receipt_id, record, event):
+            return None
+        # The next step is not far.
+        self.positions.remember(replace(position, state=after, seq=position.seq + 1))
+        return record
+
     def _check_seal(self, principal: Principal, made: Receipt, signed: Signed) -> bytes:
         certificate = signature.verify(signed.content, signed.signature)
         seal = self.trust.check(certificate, at=self.clock(), crls=None)
@@ -252,27 +243,25 @@ class Acknowledger:
         policy.check_seal(self.registry.current(), fingerprint, principal.unit)
         return fingerprint
 
-    def _admit(
+    async def _admit(
         self,
         principal: Principal,
         made: Receipt,
         signed: Signed,
         position: DeliveryPosition,
-        after: State,
         seal: bytes,
-    ) -> tuple[NewStatement, StatementRecord]:
-        now = self.clock()
-        root_crl, seal_crl = self.registry.current().crls_in_force(now)
-        event = events.prepare(
-            made.type.value,
-            now,
+    ) -> StatementRecord | None:
+        if made.manifest_sha256 != position.manifest_sha256:
+            raise ReceiptRefused(
+                "the receipt is for another manifest than the envelope has",
+                field="manifest_sha256",
+            )
+        after = await self._after(position, made.type, made.reason_code)
+        event = self._event(
             principal,
-            envelope_id=made.envelope_id,
-            recipient=principal.unit,
-            seq=position.seq + 1,
-            state_before=position.state,
-            state_after=after,
-            manifest_sha256=position.manifest_sha256,
+            position,
+            made.type,
+            after,
             receipt_sha256=hashlib.sha256(signed.content).hexdigest(),
             certificate_sha256=seal.hex(),
             detail={"reason_code": made.reason_code.value} if made.reason_code else None,
@@ -286,25 +275,38 @@ class Acknowledger:
             event.content,
             event.salt,
         )
-        statement = NewStatement(
-            position=position,
-            type=made.type,
+        if not await self._record(
+            principal, position, made.type, after, made.receipt_id, record, event, seal
+        ):
+            return None
+        log.info("receipt_recorded", type=made.type, recipient=principal.unit)
+        return record
+
+    def _event(
+        self,
+        principal: Principal,
+        position: DeliveryPosition,
+        type_: ReceiptType,
+        after: State,
+        *,
+        receipt_sha256: str | None = None,
+        certificate_sha256: str | None = None,
+        detail: dict[str, str] | None = None,
+    ) -> PreparedEvent:
+        return events.prepare(
+            type_.value,
+            self.clock(),
+            principal,
+            envelope_id=position.envelope_id,
+            recipient=position.recipient,
+            seq=position.seq + 1,
+            state_before=position.state,
             state_after=after,
-            by_side="R",
-            principal=principal,
-            seal=seal,
-            centre_seal=self.seal.fingerprint,
-            receipt_id=made.receipt_id,
-            receipt=signed.content,
-            receipt_signature=signed.signature,
-            admission=admission.content,
-            admission_signature=admission.signature,
-            root_crl=root_crl.number,
-            seal_crl=seal_crl.number,
-            recorded_at=now,
-            event=event,
+            manifest_sha256=position.manifest_sha256,
+            receipt_sha256=receipt_sha256,
+            certificate_sha256=certificate_sha256,
+            detail=detail,
         )
-        return statement, record
 
     async def _recorded_before(self, made: Receipt, signed: Signed) -> StatementRecord:
         earlier = await self.ledger.find_statement(
@@ -316,14 +318,6 @@ class Acknowledger:
                 field="receipt_id",
             )
         return earlier
-
-    async def _position(
-        self, envelope_id: str, recipient: str, receipt_id: str | None = None
-    ) -> DeliveryPosition:
-        position = await self.ledger.find_position(envelope_id, recipient, receipt_id)
-        if position is None:
-            raise envelope_not_found(envelope_id)
-        return position
 
     async def _after(
         self, position: DeliveryPosition, type_: ReceiptType, reason: receipt.ReasonCode | None
@@ -342,30 +336,52 @@ class Acknowledger:
                 **conflict.attributes,
             ) from None  # fmt: skip
 
-    async def _record(self, statement: NewStatement) -> bool:
+    async def _record(
+        self,
+        principal: Principal,
+        position: DeliveryPosition,
+        type_: ReceiptType,
+        after: State,
+        receipt_id: str,
+        record: StatementRecord,
+        event: PreparedEvent,
+        seal: bytes | None = None,
+    ) -> bool:
         """Whether it was recorded; False if the delivery has moved on."""
+        root_crl, seal_crl = self.registry.current().crls_in_force(event.at)
+        statement = NewStatement(
+            position=position,
+            type=type_,
+            state_after=after,
+            by_side="R",
+            principal=principal,
+            seal=seal,
+            centre_seal=self.seal.fingerprint,
+            receipt_id=receipt_id,
+            record=record,
+            root_crl=root_crl.number,
+            seal_crl=seal_crl.number,
+            event=event,
+        )
         try:
             outcome = await self.ledger.record(statement)
         except Unavailable:
             # The transaction may have been committed all the same: look.
-            position = statement.position
             found = await self.ledger.find_statement(
-                position.envelope_id, position.recipient, statement.receipt_id
+                position.envelope_id, position.recipient, receipt_id
             )
             if found is None:
                 raise
-            outcome = Outcome("RECORDED" if found.event == statement.event.content else "CHANGED")
+            outcome = Outcome("RECORDED" if found.event == event.content else "CHANGED")
         if outcome.code == "CHANGED":
             return False
         if outcome.code != "RECORDED":
-            raise _refusal(outcome, statement)
-        position = statement.position
+            raise _refusal(outcome, principal.unit)
         self.recorded(position.sender, position.envelope_id, position.recipient)
         return True
 
 
-def _refusal(outcome: Outcome, statement: NewStatement) -> ExchangeError:
-    unit = statement.principal.unit
+def _refusal(outcome: Outcome, unit: str) -> ExchangeError:
     match outcome.code:
         case "NOT_FOUND":
             return NotFound()

@@ -25,7 +25,7 @@ from document_exchange.identity import Kind
 from document_exchange.signer import KeySigner
 from document_exchange.v1 import directory_pb2, directory_pb2_grpc, exchange_pb2, exchange_pb2_grpc
 from exchange_server.acknowledge import Acknowledger
-from exchange_server.attention import AttentionHub, Watcher
+from exchange_server.attention import AttentionHub
 from exchange_server.background import every
 from exchange_server.budget import Budgets
 from exchange_server.clock import Clock, system_clock
@@ -48,6 +48,7 @@ from exchange_server.storage.notifications import Notifications
 from exchange_server.submit import Submitter
 from exchange_server.sweep import Sweeper, Swept
 from exchange_server.track import Tracker
+from exchange_server.watch import Watcher
 
 log = structlog.get_logger(__name__)
 

@@ -96,9 +96,9 @@ def import_units(file: Path, dsn: str | None, check: bool, dry_run: bool) -> Non
 
     Prints a line for each unit that changes. Units that FILE does not have stay as they are.
     """
-    from exchange_server import unit_import, units
+    from exchange_server import registry_file, unit_import
 
-    found = units.read_file(file)
+    found = registry_file.read_file(file)
     done = "checked"
     if not check:
         if dsn is None:

@@ -7,17 +7,15 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
-
-from document_exchange import codes
 from document_exchange.errors import InternalError, InvalidRequest, NotFound
 from document_exchange.receipt import State
 from exchange_server.budget import Budgets
 from exchange_server.positions import Positions
 from exchange_server.receive import SLOWEST_BYTES_PER_S
 from exchange_server.recent import RecentParts
+from exchange_server.requests import check_identifier, envelope_not_found, read_page
 from exchange_server.values import (
     AcceptedEnvelope,
     Block,
@@ -29,8 +27,6 @@ from exchange_server.values import (
 CHUNK_BYTES = 256 * 1024
 MOST_ENCLOSED_BYTES = 256 * 1024
 """Of parts that go out with their envelope: nobody's budget counts them, so they are few."""
-LARGEST_PAGE = 1000
-DEFAULT_PAGE = 100
 
 
 class DeliveryLedger(Protocol):
@@ -63,7 +59,7 @@ class BlobReader(Protocol):
 class _Held:
     """A block's bytes while they may be held."""
 
-    data: bytes | None = None
+    data: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,26 +166,31 @@ class Deliverer:
         the store once more when the reader wants the next bytes.
         """
         await self.budgets.take(unit, block.size_bytes)
-        held = _Held()
+        reading = asyncio.create_task(self._read(block))
+        try:
+            held = _Held(await asyncio.shield(reading))
+        except BaseException:
+            if reading.done():
+                self.budgets.give_back(unit, block.size_bytes)
+            else:
+                # A thread is still at work with it, and its bytes count until then.
+                reading.add_done_callback(lambda _: self.budgets.give_back(unit, block.size_bytes))
+            raise
 
         def release() -> None:
-            held.data = None
-            self.budgets.give_back(unit, block.size_bytes)
+            if held.data is not None:
+                held.data = None
+                self.budgets.give_back(unit, block.size_bytes)
 
-        try:
-            held.data = await self._read(block)
-        except BaseException:
-            release()
-            raise
         too_slow = asyncio.get_running_loop().call_later(
             self.idle_timeout_s + block.size_bytes / SLOWEST_BYTES_PER_S, release
         )
+        del reading  # it holds the bytes, too
         try:
             yield held
         finally:
             too_slow.cancel()
-            if held.data is not None:
-                release()
+            release()
 
     async def _read(self, block: Block) -> bytes:
         data = await self.blobs.get(block.key)
@@ -208,50 +209,3 @@ def _check_offset(offset: int, size: int) -> None:
         raise InvalidRequest(
             f"offset {offset} is outside of the part's {size} bytes", field="offset"
         )
-
-
-def page_limit(page_size: int, largest: int = LARGEST_PAGE) -> int:
-    """How many entries a page gets.
-
-    Raises:
-        InvalidRequest: ``page_size`` is negative.
-    """
-    if page_size < 0:
-        raise InvalidRequest("page_size must not be negative", field="page_size")
-    return min(page_size or DEFAULT_PAGE, largest)
-
-
-def read_page(
-    page_size: int, page_token: str, largest: int = LARGEST_PAGE
-) -> tuple[int, str | None]:
-    """(limit, envelope_id to continue before) of a paged request.
-
-    Raises:
-        InvalidRequest: ``page_size`` is negative, or the token is not one of ours.
-    """
-    if page_token and not codes.is_uuid7(page_token):
-        raise InvalidRequest("page_token is not one that this service gave", field="page_token")
-    return page_limit(page_size, largest), page_token or None
-
-
-def check_identifier(envelope_id: str) -> None:
-    """Raise InvalidRequest unless this has the shape of an envelope_id."""
-    if not codes.is_uuid7(envelope_id):
-        raise InvalidRequest(
-            f"{envelope_id[:64]!r} is not an envelope_id (a UUIDv7 in lower case)",
-            field="envelope_id",
-        )
-
-
-def check_shape(value: str, shape: Any, field: str) -> None:
-    """Raise InvalidRequest unless this has the shape of such a field, one of ``fields``."""
-    try:
-        msgspec.convert(value, shape)
-    except msgspec.ValidationError:
-        (meta,) = shape.__metadata__
-        raise InvalidRequest(f"{field} is not {meta.description}", field=field) from None
-
-
-def envelope_not_found(envelope_id: str) -> NotFound:
-    """The same answer for what does not exist and for what is not the caller's to see."""
-    return NotFound(f"there is no envelope {envelope_id} that you may see", envelope_id=envelope_id)

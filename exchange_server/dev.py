@@ -25,7 +25,7 @@ import click
 
 from document_exchange import certificates
 from document_exchange.errors import ConfigurationError
-from exchange_server import units
+from exchange_server import registry_file
 from exchange_server.embedded import EmbeddedObjectStore, EmbeddedPostgres
 from exchange_server.embedded.processes import (
     DirectoryLock,
@@ -33,7 +33,7 @@ from exchange_server.embedded.processes import (
     free_ports,
     read_or_make_settings,
 )
-from exchange_server.units import RegistryFile
+from exchange_server.registry_file import RegistryFile
 
 TRUST_DOMAIN = "exchange.example"
 _SYSTEM = "oa"
@@ -92,7 +92,7 @@ class DevStack:
         elif not kept.exists():
             sample = resources.files("exchange_server") / "sample_units.toml"
             kept.write_bytes(sample.read_bytes())
-        return units.read_file(kept)
+        return registry_file.read_file(kept)
 
     def _prepare(self, postgres: EmbeddedPostgres, found: RegistryFile) -> None:
         owner = postgres.dsn("owner")

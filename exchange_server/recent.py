@@ -14,12 +14,20 @@ from dataclasses import dataclass
 
 from document_exchange.manifest import Part
 
+_PART_OVERHEAD_BYTES = 512
+_UNIT_OVERHEAD_BYTES = 128
+"""What a part and a party cost besides the bytes, about: one byte to 500 units is not free."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
     units: frozenset[str]
     parts: dict[str, str]
     """SHA-256 by part_id, in the manifest's order."""
+
+    @property
+    def cost_bytes(self) -> int:
+        return len(self.units) * _UNIT_OVERHEAD_BYTES + len(self.parts) * _PART_OVERHEAD_BYTES
 
 
 class RecentParts:
@@ -45,16 +53,16 @@ class RecentParts:
             return
         self._kept[key] = data
         self._count[envelope_id] = self._count.get(envelope_id, 0) + 1
-        self._held_bytes += len(data)
-        while self._held_bytes > self._size_bytes:
-            self._forget_oldest()
+        self._held_bytes += len(data) + _PART_OVERHEAD_BYTES
+        self._shrink()
 
     def accepted(self, envelope_id: str, units: Iterable[str], parts: Sequence[Part]) -> None:
         """The envelope is in the ledger with these parts; these units may have them."""
-        if envelope_id in self._count:
-            self._accepted[envelope_id] = _Accepted(
-                frozenset(units), {part.part_id: part.sha256 for part in parts}
-            )
+        if envelope_id in self._count and envelope_id not in self._accepted:
+            accepted = _Accepted(frozenset(units), {part.part_id: part.sha256 for part in parts})
+            self._accepted[envelope_id] = accepted
+            self._held_bytes += accepted.cost_bytes
+            self._shrink()
 
     def recall(self, unit: str, envelope_id: str, part_id: str) -> bytes | None:
         """The part, if it is kept and ``unit`` is a party of its accepted envelope."""
@@ -78,10 +86,12 @@ class RecentParts:
                 found.append((part_id, data))
         return found
 
-    def _forget_oldest(self) -> None:
-        (envelope_id, _), data = self._kept.popitem(last=False)
-        self._held_bytes -= len(data)
-        self._count[envelope_id] -= 1
-        if self._count[envelope_id] == 0:
-            del self._count[envelope_id]
-            self._accepted.pop(envelope_id, None)
+    def _shrink(self) -> None:
+        while self._held_bytes > self._size_bytes:
+            (envelope_id, _), data = self._kept.popitem(last=False)
+            self._held_bytes -= len(data) + _PART_OVERHEAD_BYTES
+            self._count[envelope_id] -= 1
+            if self._count[envelope_id] == 0:
+                del self._count[envelope_id]
+                if accepted := self._accepted.pop(envelope_id, None):
+                    self._held_bytes -= accepted.cost_bytes

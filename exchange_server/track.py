@@ -8,7 +8,7 @@ from typing import Protocol
 
 from document_exchange import fields
 from document_exchange.receipt import State
-from exchange_server.deliver import (
+from exchange_server.requests import (
     check_identifier,
     check_shape,
     envelope_not_found,

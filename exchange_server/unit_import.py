@@ -13,7 +13,7 @@ import msgspec
 
 from document_exchange import codes, event, times
 from document_exchange.errors import ConfigurationError, Unavailable
-from exchange_server.units import RegistryFile, Unit
+from exchange_server.registry_file import RegistryFile, Unit
 
 _TOLD = ("status", "acts_for")
 """The fields of which an event tells what they were and what they are."""

@@ -177,14 +177,11 @@ class NewStatement:
     centre_seal: bytes
     """Fingerprint of the seal that signed the centre's statement."""
     receipt_id: str
-    receipt: bytes
-    receipt_signature: bytes
-    admission: bytes
-    admission_signature: bytes
+    record: StatementRecord
     root_crl: int
     seal_crl: int
-    recorded_at: datetime
     event: PreparedEvent
+    """Its time is that of the record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,28 @@
-"""ExchangeService: decodes a request, takes the step, encodes the answer. Nothing else."""
+"""ExchangeService: decodes a request, takes the step, encodes the answer. Nothing else.
+
+Streams close what they read from (``aclosing``): a client that hangs up gives back at once what
+its call held, and not when the garbage collector comes by.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from document_exchange import fields
 from document_exchange.errors import DeadlinePassed, InvalidRequest
 from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
 from exchange_server.acknowledge import Acknowledger
-from exchange_server.attention import Watcher
-from exchange_server.deliver import Deliverer, check_shape
+from exchange_server.deliver import Deliverer
+from exchange_server.requests import check_shape
 from exchange_server.rpc import caller, messages
 from exchange_server.submit import Submitter
 from exchange_server.track import Tracker
 from exchange_server.values import Principal
+from exchange_server.watch import Watcher
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
@@ -98,12 +105,14 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         self, request: exchange_pb2.WatchDeliveriesRequest, context: Any
     ) -> AsyncIterator[exchange_pb2.WatchDeliveriesResponse]:
         principal = caller.current()
-        watch = self._watcher.deliveries(principal.unit, lambda: self._still_admitted(principal))
-        async for summary in watch:
-            if summary is None:
-                yield exchange_pb2.WatchDeliveriesResponse(caught_up=exchange_pb2.CaughtUp())
-            else:
-                yield exchange_pb2.WatchDeliveriesResponse(delivery=messages.delivery(summary))
+        async with aclosing(
+            self._watcher.deliveries(principal.unit, partial(self._still_admitted, principal))
+        ) as watch:
+            async for summary in watch:
+                if summary is None:
+                    yield exchange_pb2.WatchDeliveriesResponse(caught_up=exchange_pb2.CaughtUp())
+                else:
+                    yield exchange_pb2.WatchDeliveriesResponse(delivery=messages.delivery(summary))
 
     async def GetEnvelope(
         self, request: exchange_pb2.GetEnvelopeRequest, context: Any
@@ -126,11 +135,14 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
     ) -> AsyncIterator[exchange_pb2.DownloadPartResponse]:
         principal = caller.current()
         check_shape(request.part_id, fields.PartId, "part_id")
-        async for chunk in self._deliverer.download(
-            principal, request.envelope_id, request.part_id, request.offset
-        ):
-            self._still_admitted(principal)
-            yield exchange_pb2.DownloadPartResponse(data=chunk)
+        async with aclosing(
+            self._deliverer.download(
+                principal, request.envelope_id, request.part_id, request.offset
+            )
+        ) as chunks:
+            async for chunk in chunks:
+                self._still_admitted(principal)
+                yield exchange_pb2.DownloadPartResponse(data=chunk)
 
     async def ConfirmDelivery(
         self, request: exchange_pb2.ConfirmDeliveryRequest, context: Any
@@ -195,9 +207,13 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         self, request: exchange_pb2.WatchSubmissionsRequest, context: Any
     ) -> AsyncIterator[exchange_pb2.WatchSubmissionsResponse]:
         principal = caller.current()
-        watch = self._watcher.submissions(principal.unit, lambda: self._still_admitted(principal))
-        async for summary in watch:
-            if summary is None:
-                yield exchange_pb2.WatchSubmissionsResponse(caught_up=exchange_pb2.CaughtUp())
-            else:
-                yield exchange_pb2.WatchSubmissionsResponse(submission=messages.submission(summary))
+        async with aclosing(
+            self._watcher.submissions(principal.unit, partial(self._still_admitted, principal))
+        ) as watch:
+            async for summary in watch:
+                if summary is None:
+                    yield exchange_pb2.WatchSubmissionsResponse(caught_up=exchange_pb2.CaughtUp())
+                else:
+                    yield exchange_pb2.WatchSubmissionsResponse(
+                        submission=messages.submission(summary)
+                    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ from document_exchange.errors import (
     ExchangeError,
     InternalError,
     ShuttingDown,
-    TooManyCalls,
     Unauthenticated,
 )
 from exchange_server import policy
@@ -191,10 +191,10 @@ class Guard(grpc.aio.ServerInterceptor):
                     held.enter_context(self.drain.call())
                 caller.set_current(principal)
             except ExchangeError as error:
-                await self._answer(context, method, principal, error, requests)
+                await self._answer(context, method, principal, error)
             except Exception:
                 log.exception("caller_unreadable")
-                await self._answer(context, method, principal, Unauthenticated(), requests)
+                await self._answer(context, method, principal, Unauthenticated())
             try:
                 yield
             except ExchangeError as error:
@@ -211,16 +211,22 @@ class Guard(grpc.aio.ServerInterceptor):
         method: str,
         principal: Principal | None,
         error: ExchangeError,
-        requests: AsyncIterator[Request] | None,
+        requests: AsyncIterator[Request] | None = None,
     ) -> None:
-        """End the call with the error's status. Does not return."""
+        """End the call with the error's status. Does not return.
+
+        Args:
+            requests: what the client is still sending, if it is to be waited for. Only who was
+                admitted is: whoever else may connect must not hold calls open.
+        """
+        # The frames of the call hold blocks and manifests that no budget counts any more.
+        traceback.clear_frames(error.__traceback__)
         about = traceable(error) if isinstance(error, DENIALS) else {"error": error.message[:300]}
         log.info("call_refused", code=error.code, about=about)
         if principal is not None and isinstance(error, DENIALS):
             envelope_id = structlog.contextvars.get_contextvars().get("envelope_id")
             await self.denials.record(principal, method, error, envelope_id)
-        # Who has more calls open than it may is not waited for.
-        if requests is not None and not isinstance(error, TooManyCalls):
+        if requests is not None:
             await read_out(requests)
         made = status.to_status(error)
         await context.abort(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
@@ -22,7 +22,6 @@ _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PASSING = (
     OSError,
     TimeoutError,
-    asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,  # class 08: the connection broke
     asyncpg.ReadOnlySQLTransactionError,  # 25006: a standby, before or after a failover
     asyncpg.TransactionRollbackError,  # class 40: given up for another transaction
@@ -31,6 +30,9 @@ _PASSING = (
     asyncpg.OperatorInterventionError,  # class 57: starting, stopping, cancelled
     asyncpg.PostgresSystemError,  # class 58: its disks failed it
 )
+
+_GONE = re.compile("clos|released|terminat")
+"""How asyncpg says that a connection is no more; its InterfaceError is for our faults as well."""
 
 
 @cache
@@ -95,10 +97,17 @@ class Database:
             )
 
     async def close(self) -> None:
-        if self._pool is not None:
-            while self._at_hand:
-                await self._pool.release(self._at_hand.pop())
-            await self._pool.close()
+        """Wait for the queries that run, then disconnect; later ones fail."""
+        if self._pool is None:
+            return
+        for _ in range(self._connections):
+            await self._slots.acquire()
+        pool, self._pool = self._pool, None
+        for _ in range(self._connections):
+            self._slots.release()
+        while self._at_hand:
+            await pool.release(self._at_hand.pop())
+        await pool.close()
 
     async def rows(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         """All rows of a query.
@@ -131,8 +140,12 @@ class Database:
         """A connection of its own that calls back with the payload of each notification."""
         with _passing_errors():
             connection = await asyncpg.connect(self._dsn, timeout=self._timeout_s)
-            for channel, callback in channels.items():
-                await connection.add_listener(channel, _unpacking(callback))
+            try:
+                for channel, callback in channels.items():
+                    await connection.add_listener(channel, _unpacking(callback))
+            except BaseException:
+                connection.terminate()
+                raise
             return connection
 
     @asynccontextmanager
@@ -156,12 +169,15 @@ class Database:
                 self._at_hand.append(connection)
 
     async def _take(self) -> _Pooled:
+        pool = self._open_pool()
         while self._at_hand:
             connection = self._at_hand.pop()
-            if not connection.is_closed():
-                return connection
-            await self._open_pool().release(connection)
-        return await self._open_pool().acquire()
+            # The pool takes back what the server ended, and then this proxy answers nothing.
+            with suppress(asyncpg.InterfaceError):
+                if not connection.is_closed():
+                    return connection
+                await pool.release(connection)
+        return await pool.acquire()
 
     def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._pool is None:
@@ -182,5 +198,9 @@ def _passing_errors() -> Iterator[None]:
         yield
     except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
         raise InvalidRequest("a text holds a character that the ledger can't hold") from error
+    except asyncpg.InterfaceError as error:
+        if not _GONE.search(str(error)):
+            raise
+        raise Unavailable(f"the ledger does not answer: {error}") from error
     except _PASSING as error:
         raise Unavailable(f"the ledger does not answer: {type(error).__name__}") from error

@@ -10,7 +10,7 @@ import asyncpg
 
 from document_exchange.manifest import Manifest
 from document_exchange.receipt import ReceiptType, State
-from exchange_server.attention import Key, Waiting
+from exchange_server.attention import Key
 from exchange_server.registry import Certificate, Crl, Registry, Unit
 from exchange_server.storage.database import Database
 from exchange_server.values import (
@@ -26,6 +26,7 @@ from exchange_server.values import (
     StatementRecord,
     SubmissionSummary,
 )
+from exchange_server.watch import Waiting
 
 _FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -196,6 +197,8 @@ class Ledger:
         ]
         return rows[0]["part_size"], blocks
 
+    # ---------------------------------------------------------------- watch
+
     async def waiting_deliveries(
         self, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
     ) -> list[Waiting[DeliverySummary]]:
@@ -224,6 +227,12 @@ class Ledger:
         if keys is None:
             return await self._db.rows(query, unit, *(after or _FIRST_KEY), limit)
         return await self._db.rows(query + "_of", unit, [k[0] for k in keys], [k[1] for k in keys])
+
+    async def waiting_seqs(
+        self, unit: str, side: str, after: Key | None, limit: int
+    ) -> list[tuple[Key, int]]:
+        rows = await self._db.rows("waiting_seqs", unit, side, *(after or _FIRST_KEY), limit)
+        return [((row["envelope_id"], row["recipient"]), row["seq"]) for row in rows]
 
     async def notify(self, payload: str) -> None:
         await self._db.value("notify", payload)
@@ -283,13 +292,13 @@ class Ledger:
             statement.seal,
             statement.centre_seal,
             statement.receipt_id,
-            statement.receipt,
-            statement.receipt_signature,
-            statement.admission or None,
-            statement.admission_signature or None,
+            statement.record.receipt,
+            statement.record.receipt_signature,
+            statement.record.admission or None,
+            statement.record.admission_signature or None,
             statement.root_crl,
             statement.seal_crl,
-            statement.recorded_at,
+            event.at,
             event.event.event_id,
             event.event.actor,
             event.salt,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 import asyncpg
 import pytest
 
-from document_exchange.errors import InvalidRequest, Unavailable
+from document_exchange.errors import InternalError, InvalidRequest
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.storage import database as module
 from exchange_server.storage.database import Database
+
+OpenDatabase: TypeAlias = Callable[[Mapping[str, str], int], Awaitable[Database]]
 
 QUERIES = {
     "pid": "select pg_backend_pid()",
@@ -22,14 +24,8 @@ QUERIES = {
 
 
 @pytest.fixture
-async def opened(
-    postgres: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Database]:
-    monkeypatch.setattr(module, "named_queries", lambda: QUERIES)
-    opened = Database(postgres.dsn("owner", database), connections=2, timeout_s=10)
-    await opened.open()
-    yield opened
-    await opened.close()
+async def opened(open_database: OpenDatabase) -> Database:
+    return await open_database(QUERIES, 2)
 
 
 async def test_calls_share_the_connections_and_wait_their_turn(opened: Database) -> None:
@@ -58,23 +54,37 @@ async def test_a_call_that_is_cancelled_leaves_no_query_behind(opened: Database)
         await asyncio.gather(*(opened.value("pid") for _ in range(4)))
 
 
-async def test_a_connection_that_the_server_ended_is_replaced(
+async def test_connections_that_the_server_ended_cost_no_call(
     opened: Database, postgres: EmbeddedPostgres, database: str
 ) -> None:
-    pid = await opened.value("pid")
+    ended = set(await asyncio.gather(*(opened.value("wait", 0.05) for _ in range(2))))
+    assert len(ended) == 2
     outside = await asyncpg.connect(postgres.dsn("owner", database))
     try:
-        await outside.execute("select pg_terminate_backend($1)", pid)
+        for pid in ended:
+            await outside.execute("select pg_terminate_backend($1)", pid)
         async with asyncio.timeout(10):
             while await outside.fetchval(
-                "select count(*) from pg_stat_activity where pid = $1", pid
+                "select count(*) from pg_stat_activity where pid = any($1)", list(ended)
             ):
                 pass
+        for _ in range(3):  # the event loop gets to know of it
+            await outside.fetchval("select 1")
     finally:
         await outside.close()
-    # Whether its end is known already decides if one call notices it.
-    try:
-        replaced = await opened.value("pid")
-    except Unavailable:
-        replaced = await opened.value("pid")
-    assert replaced != pid
+    assert not {await opened.value("pid") for _ in range(5)} & ended
+
+
+async def test_closing_waits_for_what_runs(opened: Database) -> None:
+    running = asyncio.create_task(opened.value("wait", 0.3))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await opened.close()
+    assert running.done()
+    with pytest.raises(InternalError):
+        await opened.value("pid")
+
+
+async def test_a_fault_of_ours_is_not_taken_for_a_ledger_that_is_away(opened: Database) -> None:
+    with pytest.raises(asyncpg.InterfaceError):
+        await opened.value("pid", "one argument too many")

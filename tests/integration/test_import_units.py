@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from document_exchange import event
-from exchange_server import unit_import, units
+from exchange_server import registry_file, unit_import
 from exchange_server.embedded import EmbeddedPostgres
+from exchange_server.registry_file import ActsFor, RegistryFile, Unit
 from exchange_server.storage.migrate import migrate
-from exchange_server.units import ActsFor, RegistryFile, Unit
 
 CODES = {"office": "900000014", "council": "900000022", "court": "900000030", "bank": "900000049"}
 OFFICE_FOR_COUNCIL = ActsFor(unit="office", issuer="council")
@@ -198,7 +198,7 @@ async def test_the_command_says_what_changes_and_a_dry_run_changes_nothing(
         ),
         encoding="utf-8",
     )
-    assert len(units.read_file(file).unit) == 3
+    assert len(registry_file.read_file(file).unit) == 3
 
     def run(*options: str) -> list[str]:
         command = [sys.executable, "-m", "exchange_server", "import-units", str(file), *options]

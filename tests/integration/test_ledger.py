@@ -15,10 +15,12 @@ from exchange_client.testing import LocalCentre
 from document_exchange import codes, identity, manifest
 from document_exchange.receipt import ReceiptType, State
 from document_exchange.transitions import TRANSITIONS
+from document_exchange.v1 import exchange_pb2
 from exchange_server import events
+from exchange_server.attention import Key
 from exchange_server.storage.database import Database
 from exchange_server.storage.ledger import Ledger
-from exchange_server.values import DeliveryPosition, NewStatement, Principal
+from exchange_server.values import DeliveryPosition, NewStatement, Principal, StatementRecord
 from tests.real_centre import (
     RECIPIENT,
     SENDER,
@@ -79,6 +81,7 @@ def step(inside: CentreInside, at: DeliveryPosition, kind: ReceiptType, to: Stat
         address="",
     )
     moment = now()
+    event = events.prepare(kind.value, moment, principal, envelope_id=at.envelope_id)
     return NewStatement(
         position=at,
         type=kind,
@@ -88,14 +91,10 @@ def step(inside: CentreInside, at: DeliveryPosition, kind: ReceiptType, to: Stat
         seal=None,
         centre_seal=inside.centre_seal().fingerprint(hashes.SHA256()),
         receipt_id=codes.new_id(moment),
-        receipt=b"{}",
-        receipt_signature=b"s",
-        admission=b"{}",
-        admission_signature=b"s",
+        record=StatementRecord(b"{}", b"s", b"{}", b"s", event.content, event.salt),
         root_crl=1,
         seal_crl=1,
-        recorded_at=moment,
-        event=events.prepare(kind.value, moment, principal, envelope_id=at.envelope_id),
+        event=event,
     )
 
 
@@ -166,6 +165,40 @@ async def test_a_receipt_that_was_recorded_is_not_recorded_again(
             await owner.execute(
                 f"delete from exchange.{table} where envelope_id = $1::uuid", at.envelope_id
             )
+
+
+async def test_a_poll_reads_what_a_watch_would_without_the_summaries(
+    local_centre: LocalCentre, ledger: Ledger
+) -> None:
+    """Both sides, page by page; a row with a higher seq among them."""
+    inside = CentreInside(local_centre)
+    made = [await pending(inside) for _ in range(5)]
+    async with inside.stub(inside.unit(RECIPIENT)) as stub:
+        for envelope_id in made[:3]:
+            got = await stub.GetEnvelope(
+                exchange_pb2.GetEnvelopeRequest(envelope_id=envelope_id), timeout=10
+            )
+            digest = manifest.sha256_hex(got.envelope.manifest)
+            await stub.ConfirmDelivery(
+                exchange_pb2.ConfirmDeliveryRequest(
+                    envelope_id=envelope_id, manifest_sha256=digest
+                ),
+                timeout=10,
+            )
+    deliveries = await ledger.waiting_deliveries(RECIPIENT, None, None, 10_000)
+    submissions = await ledger.waiting_submissions(SENDER, None, None, 10_000)
+    expected: dict[str, list[tuple[Key, int]]] = {
+        "R": [(waiting.key, waiting.seq) for waiting in deliveries],
+        "S": [(waiting.key, waiting.seq) for waiting in submissions],
+    }
+    assert {(envelope_id, RECIPIENT) for envelope_id in made} <= {key for key, _ in expected["R"]}
+    assert {((each, RECIPIENT), 1) for each in made[:3]} <= set(expected["S"])
+    for side, unit in (("R", RECIPIENT), ("S", SENDER)):
+        found: list[tuple[Key, int]] = []
+        while page := await ledger.waiting_seqs(unit, side, found[-1][0] if found else None, 2):
+            found.extend(page)
+        assert found == expected[side]
+    assert await ledger.waiting_seqs("qd-tongji", "S", None, 10) == []
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 from document_exchange.errors import Unavailable
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.storage import database as module
 from exchange_server.storage.database import Database
+
+OpenDatabase: TypeAlias = Callable[[Mapping[str, str], int], Awaitable[Database]]
 
 PASSING = ("25006", "40003", "53100", "53400", "55P03", "57P05", "58000", "58030")
 FAULTS = ("22012", "42501", "P0001", "XX000", "XX001")
@@ -26,14 +28,8 @@ QUERIES = {
 
 
 @pytest.fixture
-async def opened(
-    postgres: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Database]:
-    monkeypatch.setattr(module, "named_queries", lambda: QUERIES)
-    opened = Database(postgres.dsn("owner", database), connections=1, timeout_s=10)
-    await opened.open()
-    yield opened
-    await opened.close()
+async def opened(open_database: OpenDatabase) -> Database:
+    return await open_database(QUERIES, 1)
 
 
 @pytest.mark.parametrize("code", PASSING)
@@ -49,20 +45,17 @@ async def test_what_does_not_pass_is_seen_as_a_fault(opened: Database, code: str
 
 
 async def test_a_connection_that_leads_to_a_standby_is_given_up(
-    postgres: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+    postgres: EmbeddedPostgres, database: str, open_database: OpenDatabase
 ) -> None:
     """Sessions that may only read stand in for those of a standby."""
-    monkeypatch.setattr(module, "named_queries", lambda: QUERIES)
     outside = await asyncpg.connect(postgres.dsn("owner", database))
-    opened = Database(postgres.dsn("owner", database), connections=1, timeout_s=10)
     try:
         await outside.execute("create table things (thing int)")
         await outside.execute(f"alter database {database} set default_transaction_read_only = on")
-        await opened.open()
+        opened = await open_database(QUERIES, 1)
         with pytest.raises(Unavailable):
             await opened.value("write")
         await outside.execute(f"alter database {database} reset default_transaction_read_only")
         assert await opened.value("write") == 1
     finally:
-        await opened.close()
         await outside.close()

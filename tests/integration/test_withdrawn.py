@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from exchange_client.testing import LocalCentre
 
@@ -84,9 +85,9 @@ def held(inside: CentreInside, caller: Holder, seal: Holder) -> tuple[str, Held]
     return made.envelope_id, Held(Upload(content, sealed(content, seal), chunks_of(BIG)))
 
 
-async def answered(submission: Any) -> ExchangeError | None:
+async def answered(call: Any) -> ExchangeError | None:
     try:
-        await submission
+        await call
     except grpc.aio.AioRpcError as error:
         return typed(error)
     return None
@@ -101,6 +102,11 @@ async def the_rest(download: Any) -> tuple[int, ExchangeError | None]:
     except grpc.aio.AioRpcError as error:
         return received, typed(error)
     return received, None
+
+
+async def until_caught_up(watch: Any) -> None:
+    while (await watch.read()).WhichOneof("event") != "caught_up":
+        pass
 
 
 async def is_accepted(inside: CentreInside, envelope_id: str) -> bool:
@@ -162,13 +168,73 @@ async def test_a_download_ends_when_its_caller_is_revoked(inside: CentreInside) 
     assert received + more < len(data)
 
 
+BACKLOG = 4000
+"""Summaries of 600 bytes and more each: far more than the windows of a connection hold."""
+
+
+@asynccontextmanager
+async def backlog(inside: CentreInside, recipient: str) -> AsyncIterator[None]:
+    """So much awaits the recipient, and its sender, made from one real delivery in the ledger."""
+    made = envelope([part(b"x")], recipients=recipients([recipient]))
+    made = msgspec.structs.replace(
+        made, document=msgspec.structs.replace(made.document, title="关于" * 100)
+    )
+    content = manifest.encode(made)
+    upload = Upload(content, sealed(content, inside.unit(SENDER, "seal")), (("part-1", b"x"),))
+    async with inside.stub(inside.unit(SENDER)) as stub:
+        await stub.Submit(upload.messages(), timeout=10)
+    original = made.envelope_id
+    ids = [f"{original[:19]}8{number:03x}-{secrets.token_hex(6)}" for number in range(BACKLOG)]
+    async with inside.ledger() as ledger:
+        for table in ("envelopes", "deliveries"):
+            await ledger.execute(
+                f"""insert into exchange.{table}
+                    select (jsonb_populate_record(t, jsonb_build_object('envelope_id', id))).*
+                      from exchange.{table} t, unnest($2::uuid[]) as id
+                     where t.envelope_id = $1::uuid""",
+                original,
+                ids,
+            )
+        await ledger.execute(
+            """insert into exchange.attention (unit_id, side, envelope_id, recipient, seq)
+               select unit, side, id, $1, 0 from unnest($3::uuid[]) as id,
+                      (values ($1, 'R'), ($2, 'S')) as parties (unit, side)""",
+            recipient,
+            SENDER,
+            ids,
+        )
+        try:
+            yield
+        finally:
+            for table in ("attention", "deliveries", "envelopes"):
+                await ledger.execute(
+                    f"delete from exchange.{table} where envelope_id = any ($1::uuid[])", ids
+                )
+
+
+@pytest.mark.parametrize("method", ["WatchDeliveries", "WatchSubmissions"])
+async def test_a_watch_ends_amidst_what_waits_when_its_caller_is_revoked(
+    inside: CentreInside, method: str
+) -> None:
+    """A watch that has not caught up waits for nothing that could wake it."""
+    caller = await fresh(inside, "system", RECIPIENT if method == "WatchDeliveries" else SENDER)
+    request = getattr(exchange_pb2, f"{method}Request")()
+    async with backlog(inside, RECIPIENT), inside.stub(caller) as stub:
+        watch: Any = getattr(stub, method)(request, timeout=60)
+        await watch.read()
+        await inside.revoke(caller)
+        async with asyncio.timeout(OUT_WITHIN_S):
+            while await inside.admits(caller):
+                pass
+        assert isinstance(await answered(until_caught_up(watch)), CertificateRevoked)
+
+
 async def test_a_suspended_unit_is_out_at_once_and_back_afterwards(inside: CentreInside) -> None:
     """On one connection, and for a watch that was open before."""
     request = exchange_pb2.ListDeliveriesRequest()
     async with inside.stub(inside.unit(RECIPIENT)) as stub:
         watch: Any = stub.WatchDeliveries(exchange_pb2.WatchDeliveriesRequest(), timeout=60)
-        while (await watch.read()).WhichOneof("event") != "caught_up":
-            pass
+        await until_caught_up(watch)
         async with status(inside, RECIPIENT, "SUSPENDED"), asyncio.timeout(OUT_WITHIN_S):
             while (error := await answered(stub.ListDeliveries(request, timeout=5))) is None:
                 pass

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from document_exchange import codes
-from document_exchange.errors import ShuttingDown, Unavailable
+from document_exchange.errors import CertificateRevoked, ShuttingDown, Unavailable
 from document_exchange.receipt import State
-from exchange_server.attention import AttentionHub, Key, Waiting, Watcher
+from exchange_server.attention import AttentionHub, Key
 from exchange_server.values import DeliverySummary, SubmissionSummary
+from exchange_server.watch import Waiting, Watcher
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 UNIT, ANOTHER = "qd-jiaoyu", "qd-caizheng"
@@ -22,11 +23,12 @@ NEVER_S = 3600.0
 
 
 class Books:
-    """An AttentionLedger in memory, which counts how often everything was read."""
+    """A WatchLedger in memory, which counts how often everything was read, and how often polled."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[Key, Waiting[DeliverySummary]]] = {UNIT: {}, ANOTHER: {}}
         self.whole_readings = 0
+        self.polls = 0
         self.reachable = True
         self.asked = asyncio.Event()
         self.open = asyncio.Event()
@@ -47,15 +49,24 @@ class Books:
         if keys is not None:
             return [rows[key] for key in keys if key in rows]
         self.whole_readings += after is None
-        found = [rows[key] for key in sorted(rows) if after is None or key > after][:limit]
-        self.asked.set()
-        await self.open.wait()
-        return found
+        return [rows[key] for key in sorted(rows) if after is None or key > after][:limit]
 
     async def waiting_submissions(
         self, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
     ) -> list[Waiting[SubmissionSummary]]:
         return []
+
+    async def waiting_seqs(
+        self, unit: str, side: str, after: Key | None, limit: int
+    ) -> list[tuple[Key, int]]:
+        if not self.reachable:
+            raise Unavailable
+        self.polls += after is None
+        rows = self.rows[unit] if side == "R" else {}
+        found = [(key, rows[key].seq) for key in sorted(rows) if after is None or key > after]
+        self.asked.set()
+        await self.open.wait()
+        return found[:limit]
 
     async def notify(self, payload: str) -> None: ...
 
@@ -144,12 +155,24 @@ async def test_all_watches_of_a_unit_share_one_poll(
     opened = [(await watches.open())[0] for _ in range(15)]
     polls = 0
     for _ in range(5):
-        before = books.whole_readings
+        before = books.polls
         lost = books.put()
         assert [await next_of(watch) for watch in opened] == [(lost, 0)] * 15
-        polls += books.whole_readings - before
+        polls += books.polls - before
     # One, and one more when the row came while it was already reading.
     assert 5 <= polls <= 10 + 2
+    assert books.whole_readings == 15, "summaries are read whole once for each watch only"
+
+
+async def test_polls_go_through_all_pages(
+    books: Books, hub: AttentionHub, stack: AsyncExitStack
+) -> None:
+    keys = [books.put() for _ in range(1200)]
+    watch, _ = await Watches(books, hub, 0.02, stack).open()
+    for key in (max(keys), min(keys)):
+        books.put(seq=1, envelope_id=key[0])
+        assert await next_of(watch) == (key, 1)
+    assert books.whole_readings == 1
 
 
 async def test_a_lost_hint_is_made_good_within_the_interval(
@@ -214,6 +237,44 @@ async def test_more_hints_than_are_kept_lose_nothing(
     for envelope_id, _ in keys:
         hub.envelope_accepted(envelope_id, [UNIT])
     assert {(await next_of(watch))[0] for _ in range(2500)} == keys
+
+
+async def test_who_is_revoked_gets_no_more_of_what_waits(books: Books, hub: AttentionHub) -> None:
+    """Nothing wakes a watch that has not caught up: it has to ask by itself."""
+    for _ in range(1201):
+        books.put()
+    revoked = False
+
+    def still_admitted() -> None:
+        if revoked:
+            raise CertificateRevoked
+
+    async with aclosing(Watcher(hub, books, NEVER_S).deliveries(UNIT, still_admitted)) as watch:
+        assert await anext(watch) is not None
+        revoked = True
+        with pytest.raises(CertificateRevoked):
+            await anext(watch)
+
+
+async def test_shutting_down_ends_a_watch_that_has_not_caught_up(
+    books: Books, hub: AttentionHub
+) -> None:
+    for _ in range(3):
+        books.put()
+    async with aclosing(Watcher(hub, books, NEVER_S).deliveries(UNIT, lambda: None)) as watch:
+        assert await anext(watch) is not None
+        hub.close_watches()
+        with pytest.raises(ShuttingDown):
+            await anext(watch)
+
+
+async def test_a_watch_that_begins_while_shutting_down_ends_at_once(
+    books: Books, hub: AttentionHub
+) -> None:
+    hub.close_watches()
+    async with aclosing(Watcher(hub, books, NEVER_S).deliveries(UNIT, lambda: None)) as watch:
+        with pytest.raises(ShuttingDown):
+            await anext(watch)
 
 
 async def test_shutting_down_ends_every_watch(

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from document_exchange.errors import Unavailable
-from exchange_server.attention import AttentionHub, AttentionLedger
+from exchange_server.attention import AttentionHub
 from exchange_server.background import every
 from exchange_server.storage.database import Database
 from exchange_server.storage.notifications import Notifications
@@ -68,7 +68,7 @@ class _Notified:
 
 async def test_hints_go_on_after_an_error() -> None:
     ledger = _Notified()
-    hub = AttentionHub(cast(AttentionLedger, ledger), coalesce_s=0)
+    hub = AttentionHub(ledger, coalesce_s=0)
     await hub.start()
     try:
         for _ in UNEXPECTED:

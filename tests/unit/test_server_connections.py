@@ -12,10 +12,11 @@ import pytest
 from document_exchange import identity
 from document_exchange.errors import CertificateExpired
 from exchange_server import app, policy
-from exchange_server.attention import AttentionHub, Key, Waiting, Watcher
+from exchange_server.attention import AttentionHub, Key
 from exchange_server.config import Limits, Settings
 from exchange_server.registry import Certificate, Registry
 from exchange_server.values import DeliverySummary, Principal, SubmissionSummary
+from exchange_server.watch import Waiting, Watcher
 from tests.pki_for_tests import DAY, NOW, TRUST_DOMAIN
 
 SYSTEM = f"spiffe://{TRUST_DOMAIN}/staff/li.na"
@@ -46,6 +47,11 @@ class Nothing:
     ) -> list[Waiting[SubmissionSummary]]:
         return []
 
+    async def waiting_seqs(
+        self, unit: str, side: str, after: Key | None, limit: int
+    ) -> list[tuple[Key, int]]:
+        return []
+
     async def notify(self, payload: str) -> None:
         pass
 
@@ -71,6 +77,7 @@ async def test_a_watch_ends_when_its_certificate_does() -> None:
     watcher = Watcher(AttentionHub(Nothing()), Nothing(), poll_s=0.001)
     watch = watcher.deliveries("qd-caizheng", still_admitted)
     assert await anext(watch) is None
+    asked.clear()
     following = asyncio.ensure_future(anext(watch))
     await asyncio.wait_for(asked.wait(), 10)
     now = principal.not_after + timedelta(milliseconds=1)

@@ -110,6 +110,26 @@ async def test_from_a_slow_reader_the_memory_is_taken(monkeypatch: pytest.Monkey
     assert len(store.reads) == 2 * MIB // CHUNK_BYTES + 2
 
 
+async def test_a_block_counts_as_long_as_a_thread_reads_it() -> None:
+    store, budgets = Store(), WatchedBudgets(16 * MIB, 16 * MIB)
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(key: str) -> bytes:
+        began.set()
+        await go.wait()
+        return await Store.get(store, key)
+
+    store.get = slow  # type: ignore[method-assign]
+    call = asyncio.create_task(download(deliverer(store, budgets)))
+    await began.wait()
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert budgets.used_bytes == 2 * MIB
+    go.set()
+    await asyncio.wait_for(budgets.given_back.wait(), 10)
+    assert budgets.used_bytes == 0
+
+
 async def test_who_hangs_up_holds_nothing() -> None:
     store, budgets = Store(), Budgets(16 * MIB, 16 * MIB)
     async with aclosing(deliverer(store, budgets).download(READER, ENVELOPE, "body", 0)) as chunks:

@@ -202,25 +202,38 @@ async def test_whoever_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_recent_parts_are_bounded_and_the_oldest_go_first() -> None:
-    recent = RecentParts(size_bytes=10, largest_bytes=6)
+    recent = RecentParts(size_bytes=10_000, largest_bytes=5_000)
 
-    def keep(envelope_id: str, data: bytes) -> None:
-        described = part("body", data)
-        recent.remember(envelope_id, described.sha256, data)
+    def keep(envelope_id: str, size: int) -> None:
+        described = part("body", bytes(size))
+        recent.remember(envelope_id, described.sha256, bytes(size))
         recent.accepted(envelope_id, ["u"], [described])
 
-    keep("a", b"aaaa")
-    keep("b", b"bbbb")
-    assert recent.recall("u", "a", "body") == b"aaaa"
-    keep("c", b"cccc")
+    keep("a", 3_000)
+    keep("b", 3_000)
+    assert recent.recall("u", "a", "body") == bytes(3_000)
+    keep("c", 3_000)
     assert recent.recall("u", "b", "body") is None
-    assert recent.recall("u", "a", "body") == b"aaaa"
-    keep("d", b"ddddddd")
+    assert recent.recall("u", "a", "body") == bytes(3_000)
+    keep("d", 5_001)
     assert recent.recall("u", "d", "body") is None
 
 
+def test_recent_parts_count_what_surrounds_the_bytes() -> None:
+    """A byte to 500 units takes as much as 100 KB to one."""
+    recent = RecentParts(size_bytes=1_000_000, largest_bytes=1_000)
+    described = part("body", b"x")
+    units = [f"unit-{number}" for number in range(500)]
+    for number in range(100):
+        recent.remember(str(number), described.sha256, b"x")
+        recent.accepted(str(number), units, [described])
+    kept = [n for n in range(100) if recent.recall("unit-0", str(n), "body") is not None]
+    assert kept == list(range(100 - len(kept), 100))
+    assert 10 < len(kept) < 20
+
+
 def test_recent_parts_are_for_the_parties_of_accepted_envelopes_only() -> None:
-    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    recent = RecentParts(size_bytes=10_000, largest_bytes=100)
     described = part("body", b"data")
     recent.remember("e", described.sha256, b"data")
     assert recent.recall("sender", "e", "body") is None
@@ -232,7 +245,7 @@ def test_recent_parts_are_for_the_parties_of_accepted_envelopes_only() -> None:
 
 def test_recent_parts_of_a_losing_upload_are_not_those_of_the_accepted_one() -> None:
     """Two uploads under one envelope_id: whoever is accepted, only its own bytes go out."""
-    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    recent = RecentParts(size_bytes=10_000, largest_bytes=100)
     winner, loser = part("body", b"winner"), part("body", b"loser")
     recent.remember("e", loser.sha256, b"loser")
     recent.accepted("e", ["thief"], [winner])
@@ -244,7 +257,7 @@ def test_recent_parts_of_a_losing_upload_are_not_those_of_the_accepted_one() -> 
 
 
 def test_small_parts_are_recalled_together_while_they_fit() -> None:
-    recent = RecentParts(size_bytes=100, largest_bytes=100)
+    recent = RecentParts(size_bytes=10_000, largest_bytes=100)
     parts = [part("a", b"aaaa"), part("b", b"bbbbbbbb"), part("c", b"cc"), part("d", b"")]
     for described, data in zip(parts, (b"aaaa", b"bbbbbbbb", b"cc"), strict=False):
         recent.remember("e", described.sha256, data)

@@ -18,7 +18,6 @@ from google.rpc import code_pb2, status_pb2
 from document_exchange import errors
 from document_exchange.errors import (
     BY_CODE,
-    ConfigurationError,
     DeadlinePassed,
     ExchangeError,
     InternalError,
@@ -38,24 +37,7 @@ FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 DETAILS = "grpc-status-details-bin"
 PRINTABLE = string.punctuation.replace("%", "") + " "
 """What is not written with a percent sign, besides letters and digits."""
-WITHOUT_DETAILS: dict[str, type[ExchangeError]] = {
-    "CANCELLED": Unavailable,
-    "UNKNOWN": Unavailable,
-    "INVALID_ARGUMENT": InvalidRequest,
-    "DEADLINE_EXCEEDED": DeadlinePassed,
-    "NOT_FOUND": NotFound,
-    "ALREADY_EXISTS": Refused,
-    "PERMISSION_DENIED": NotPermitted,
-    "RESOURCE_EXHAUSTED": Unavailable,
-    "FAILED_PRECONDITION": Refused,
-    "ABORTED": Unavailable,
-    "OUT_OF_RANGE": InvalidRequest,
-    "UNIMPLEMENTED": ConfigurationError,
-    "INTERNAL": InternalError,
-    "UNAVAILABLE": Unavailable,
-    "DATA_LOSS": InternalError,
-    "UNAUTHENTICATED": Unauthenticated,
-}
+STATUSES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 
 def rpc_error(
@@ -117,12 +99,12 @@ def test_whatever_is_wrong_fits_into_the_trailers(error: ExchangeError) -> None:
     arrived = from_status(sent)
     assert type(arrived) is type(error)
     assert arrived.message in (error.message, sent.message)
-    kept = {name: value for name, value in arrived.attributes.items() if name != "omitted"}
+    kept = {name: value for name, value in arrived.attributes.items() if name != "_omitted"}
     assert kept.items() <= error.attributes.items()
     left_out = len(error.attributes) - len(kept)
     if isinstance(error, StateConflict) and isinstance(arrived, StateConflict):
         left_out += arrived.winning is None
-    assert arrived.attributes.get("omitted", "0") == str(left_out)
+    assert arrived.attributes.get("_omitted", "0") == str(left_out)
 
 
 def test_a_statement_that_is_too_large_is_left_out_and_an_ordinary_one_is_not() -> None:
@@ -171,17 +153,41 @@ async def test_the_largest_status_reaches_clients_of_grpc() -> None:
     await server.stop(None)
 
 
-@pytest.mark.parametrize("code", [c for c in grpc.StatusCode if c is not grpc.StatusCode.OK])
+@pytest.mark.parametrize("code", STATUSES)
 def test_a_status_without_our_details_has_a_type_of_its_own(code: grpc.StatusCode) -> None:
     error = from_rpc_error(rpc_error(code, "Stream removed"), "centre:7443")
-    assert type(error) is WITHOUT_DETAILS[code.name]
+    assert type(error) is not ExchangeError
     for said in ("centre:7443", code.name, "Stream removed"):
         assert said in error.message
 
 
-@pytest.mark.parametrize("name", ["UNKNOWN", "INTERNAL", "CANCELLED", "UNAVAILABLE"])
-def test_a_broken_stream_is_tried_again(name: str) -> None:
-    assert is_retryable(from_rpc_error(rpc_error(grpc.StatusCode[name], ""), "centre:7443"))
+@pytest.mark.parametrize(
+    "cls",
+    [
+        DeadlinePassed,
+        InternalError,
+        InvalidRequest,
+        NotFound,
+        NotPermitted,
+        Refused,
+        Unauthenticated,
+        Unavailable,
+    ],
+)
+def test_a_general_error_is_known_by_its_status_alone(cls: type[ExchangeError]) -> None:
+    assert type(from_rpc_error(rpc_error(grpc.StatusCode[cls.grpc_status], ""), "centre")) is cls
+
+
+def test_the_statuses_that_are_tried_again_without_our_details_are_the_documented_ones() -> None:
+    (said,) = re.findall(
+        r"^An error without `ErrorInfo` .*? try again upon (.*?); nothing else\.",
+        FORMATS.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    tried = {
+        code.name for code in STATUSES if is_retryable(from_rpc_error(rpc_error(code, ""), ""))
+    }
+    assert tried == set(re.findall(r"`([A-Z_]+)`", said))
 
 
 @pytest.mark.parametrize(

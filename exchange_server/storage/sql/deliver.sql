@@ -29,24 +29,3 @@ select p.size_bytes as part_size, b.part, b.block, b.object_key, b.size_bytes, b
         or exists (select from exchange.deliveries d
                     where d.envelope_id = $2::uuid and d.recipient = $1))
  order by b.block;
-
--- name: waiting_deliveries
-select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
-       e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
-       e.accepted_at, d.updated_at
-  from exchange.attention a
-  join exchange.deliveries d using (envelope_id, recipient)
-  join exchange.envelopes e using (envelope_id)
- where a.unit_id = $1 and a.side = 'R' and (a.envelope_id, a.recipient) > ($2::uuid, $3)
- order by a.envelope_id, a.recipient limit $4;
-
--- name: waiting_deliveries_of
-select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
-       e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
-       e.accepted_at, d.updated_at
-  from unnest($2::uuid[], $3::text[]) as k (envelope_id, recipient)
-  join exchange.attention a
-    on a.unit_id = $1 and a.side = 'R' and a.envelope_id = k.envelope_id and a.recipient = k.recipient
-  join exchange.deliveries d on d.envelope_id = k.envelope_id and d.recipient = k.recipient
-  join exchange.envelopes e on e.envelope_id = k.envelope_id
- order by 2, 3;

@@ -31,5 +31,5 @@ select outcome, detail from exchange.accept_envelope(
 select exchange.record_event($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: named_objects
--- Which of these envelopes exist; objects are named by the envelope that they belong to.
+-- The objects that the ledger names as blocks of these envelopes.
 select object_key from exchange.blocks where envelope_id = any ($1::uuid[]);

@@ -34,22 +34,3 @@ select e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at
 -- name: statuses_of
 select envelope_id::text, recipient, state, seq, updated_at from exchange.deliveries
  where envelope_id = any ($1::uuid[]) order by envelope_id, recipient;
-
--- name: waiting_submissions
-select a.seq as waiting_seq, e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at,
-       d.recipient, d.state, d.seq, d.updated_at
-  from exchange.attention a
-  join exchange.deliveries d using (envelope_id, recipient)
-  join exchange.envelopes e using (envelope_id)
- where a.unit_id = $1 and a.side = 'S' and (a.envelope_id, a.recipient) > ($2::uuid, $3)
- order by a.envelope_id, a.recipient limit $4;
-
--- name: waiting_submissions_of
-select a.seq as waiting_seq, e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at,
-       d.recipient, d.state, d.seq, d.updated_at
-  from unnest($2::uuid[], $3::text[]) as k (envelope_id, recipient)
-  join exchange.attention a
-    on a.unit_id = $1 and a.side = 'S' and a.envelope_id = k.envelope_id and a.recipient = k.recipient
-  join exchange.deliveries d on d.envelope_id = k.envelope_id and d.recipient = k.recipient
-  join exchange.envelopes e on e.envelope_id = k.envelope_id
- order by 2, 7;

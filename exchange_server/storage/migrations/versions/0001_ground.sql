@@ -644,4 +644,4 @@ grant select on all tables in schema exchange to exchange_server
 -- deleted, and a delivery moves on by a statement only.
 grant execute on function exchange.record_event, exchange.accept_envelope,
     exchange.record_statement, exchange.confirm_seen,
-    exchange.ensure_partitions, exchange.first_uuid7 to exchange_server
+    exchange.ensure_partitions to exchange_server

@@ -11,7 +11,7 @@ import pytest
 
 from document_exchange import codes, event
 from document_exchange.errors import ConfigurationError
-from exchange_server import units
+from exchange_server import registry_file
 from exchange_server.unit_import import Registered, UnitChange
 
 UNIT = """
@@ -33,8 +33,8 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_sample_and_the_demo_city_are_right() -> None:
     sample = resources.files("exchange_server") / "sample_units.toml"
-    assert len(units.read_file(Path(str(sample))).unit) == 5
-    city = units.read_file(Path(__file__).parents[2] / "demo" / "city.toml")
+    assert len(registry_file.read_file(Path(str(sample))).unit) == 5
+    city = registry_file.read_file(Path(__file__).parents[2] / "demo" / "city.toml")
     assert sum(unit.kind == "DISTRICT" for unit in city.unit) == 12
     assert sum(unit.kind == "DEPARTMENT" for unit in city.unit) >= 80
 
@@ -63,7 +63,7 @@ def test_the_sample_and_the_demo_city_are_right() -> None:
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        units.read_file(written(tmp_path, text))
+        registry_file.read_file(written(tmp_path, text))
 
 
 def acting_for(tmp_path: Path, others: int) -> Path:
@@ -80,7 +80,7 @@ def acting_for(tmp_path: Path, others: int) -> Path:
 
 
 def test_as_many_delegations_as_are_possible_fit_into_an_event(tmp_path: Path) -> None:
-    found = units.read_file(acting_for(tmp_path, units.MAX_ACTS_FOR))
+    found = registry_file.read_file(acting_for(tmp_path, registry_file.MAX_ACTS_FOR))
     after = Registered(
         **msgspec.structs.asdict(found.unit[0]), acts_for=[each.issuer for each in found.acts_for]
     )
@@ -98,4 +98,4 @@ def test_as_many_delegations_as_are_possible_fit_into_an_event(tmp_path: Path) -
 
 def test_more_delegations_than_an_event_can_tell_of_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="acts for 91 others"):
-        units.read_file(acting_for(tmp_path, units.MAX_ACTS_FOR + 1))
+        registry_file.read_file(acting_for(tmp_path, registry_file.MAX_ACTS_FOR + 1))
