@@ -32,6 +32,7 @@ setup: $(READY) ## Make .venv with all dependencies, checked by their hashes
 # A package index other than the default one comes from pip's own environment or configuration.
 $(READY): requirements/dev.txt pyproject.toml
 	@$(if $(PYTHON),,echo "Python 3.11 or later is needed; name it with PYTHON=…" >&2; exit 2)
+	@command -v "$(PYTHON)" >/dev/null || { echo "PYTHON=$(PYTHON): there is no such program" >&2; exit 2; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) can't make a virtual environment; on Debian: apt install python3-venv" >&2; \
 		exit 2; }

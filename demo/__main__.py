@@ -5,6 +5,7 @@ Exit codes: 0 the books balance, 1 they do not or something failed, 2 usage, 130
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,9 +15,17 @@ from pathlib import Path
 
 import click
 
+from demo.files import RealFiles, display_name
+
 DEFAULT_OUT = Path(__file__).parent / "out"
 MARKER = ".made-by-document-exchange-demo"
 MADE_HERE = ("state", "received", "outgoing", "evidence")
+
+
+class NothingToSend(click.ClickException):
+    """The folder that was given holds no file that can be sent."""
+
+    exit_code = 2
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,7 +34,7 @@ MADE_HERE = ("state", "received", "outgoing", "evidence")
     "folder",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Send the files of this folder instead of made-up ones.",
+    help="Send the files of this folder and its subfolders instead of made-up ones.",
 )
 @click.option(
     "--out",
@@ -47,6 +56,9 @@ def main(folder: Path | None, out: Path, documents: int, seed: int) -> None:
 
     The last line on standard output is one JSON object with the figures.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not so in tests
+            stream.reconfigure(errors="replace")  # a terminal without Chinese shows the rest
     # Both end the run in the same way, also where a shell started it with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -62,17 +74,34 @@ def play(folder: Path | None, out: Path, documents: int, seed: int) -> bool:
     """Clear the way and run; returns whether the books balance.
 
     Raises:
+        NothingToSend: there is no file in ``folder``; then nothing was touched.
         ClickException: what went wrong, for people.
     """
     # Imported here, so that --help is quick and the processes that make files need not load it.
     from demo.run import run
     from document_exchange.errors import ExchangeError
 
+    real = None if folder is None else real_files(folder)
     clear(out)
     try:
-        return run(folder, out, documents, seed)
+        return run(real, out, documents, seed)
     except (ExchangeError, ValueError, OSError, ExceptionGroup) as error:
         raise click.ClickException("\n".join(reasons(error))) from error
+
+
+def real_files(folder: Path) -> RealFiles:
+    """The folder's files; says on standard error what of it is not sent.
+
+    Raises:
+        NothingToSend: there is none.
+    """
+    try:
+        found = RealFiles(folder)
+    except ValueError as error:
+        raise NothingToSend(str(error)) from error
+    for path, reason in found.skipped:
+        click.echo(f"not sent · 未发送: {display_name(str(path))}: {reason}", err=True)
+    return found
 
 
 def reasons(error: Exception) -> list[str]:
@@ -114,4 +143,8 @@ def running_centre(description: Path) -> int | None:
 
 
 if __name__ == "__main__":
+    if sys.getfilesystemencoding() != "utf-8":
+        # The files have Chinese names; Python must be told before it starts.
+        command = [sys.executable, "-m", "demo", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONUTF8": "1"})
     main()

@@ -57,8 +57,6 @@ def of_delivery(parts: Sequence[Path], tracking: Tracking, recipient: str) -> Bu
     """The files that the recipient holds, and what the centre recorded about the delivery."""
     envelope = tracking.envelope
     [delivery] = [each for each in tracking.deliveries if each.recipient == recipient]
-    root = envelope.trust.root
-    above = [x509.load_der_x509_certificate(der) for der in envelope.chain]
     return Bundle(
         manifest=envelope.manifest,
         manifest_bytes=envelope.manifest_bytes,
@@ -67,8 +65,8 @@ def of_delivery(parts: Sequence[Path], tracking: Tracking, recipient: str) -> Bu
         recipient=recipient,
         parts=parts,
         steps=[_step(statement) for statement in (envelope.accepted, *delivery.statements)],
-        root=root,
-        chain=[each for each in above if each != root] or [envelope.trust.seal_ca],
+        root=envelope.trust.root,
+        chain=envelope.issuing,
         revocation_lists=envelope.revocation_lists,
     )
 

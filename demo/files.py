@@ -26,19 +26,25 @@ class MadeFile:
 class RealFiles:
     """Bodies and attachments out of a folder: each document takes the next files in turn.
 
-    Hidden files and directories are passed over.
+    Those of its subfolders, too. Hidden files and directories are passed over; ``skipped`` are
+    the other things that are not sent, each with the reason.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises ValueError when there is no file in the folder."""
-        self._paths = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.is_file()
-            and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        )
+        """Raises ValueError when there is no file in the folder that can be sent."""
+        self._paths: list[Path] = []
+        self.skipped: list[tuple[Path, str]] = []
+        inside = folder.resolve()
+        for path in sorted(folder.rglob("*")):
+            if any(name.startswith(".") for name in path.relative_to(folder).parts):
+                continue
+            reason = _reason_to_skip(path, inside)
+            if reason is not None:
+                self.skipped.append((path, reason))
+            elif path.is_file():
+                self._paths.append(path)
         if not self._paths:
-            raise ValueError(f"there is no file in {folder}")
+            raise ValueError(f"there is no file to send in {folder}")
         self._digests: dict[Path, str] = {}
 
     def files_of(self, document: PlannedDocument) -> list[MadeFile]:
@@ -56,6 +62,25 @@ class RealFiles:
             with path.open("rb") as file:
                 self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[path]
+
+
+def _reason_to_skip(path: Path, folder: Path) -> str | None:
+    """What keeps ``path`` from being sent; None for files, and for directories, which are looked
+    into. A link must not take what lies outside of the folder along."""
+    if path.is_symlink():
+        try:
+            target = path.resolve(strict=True)
+        except (OSError, RuntimeError):  # RuntimeError: links in a circle
+            return "a broken link"
+        if not target.is_relative_to(folder):
+            return f"a link that leads outside of {folder}"
+        if target.is_dir():
+            return "a link to a directory"
+    elif path.is_dir():
+        return None
+    if not path.is_file():
+        return "not a regular file"
+    return None if os.access(path, os.R_OK) else "not readable"
 
 
 def display_name(name: str) -> str:

@@ -28,11 +28,10 @@ from document_exchange.errors import Unavailable
 TIMEOUT_BASE_S, TIMEOUT_FOR_EACH_DOCUMENT_S = 120.0, 1.0
 
 
-def run(folder: Path | None, out: Path, documents: int, seed: int) -> bool:
+def run(real: RealFiles | None, out: Path, documents: int, seed: int) -> bool:
     """Everything from nothing to the last line; returns whether the books balance.
 
     Raises:
-        ValueError: there is no file in ``folder``.
         ExchangeError, ExceptionGroup, TimeoutError: the day could not be brought to its end.
     """
     shown = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -43,7 +42,6 @@ def run(folder: Path | None, out: Path, documents: int, seed: int) -> bool:
     )
     people = city.load()
     day = workday.plan(people, documents=documents, seed=seed)
-    real = RealFiles(folder) if folder is not None else None
     shown.print(
         f"A workday of {len(day.documents)} documents and {day.delivery_count} deliveries among"
         f" {len(people.units)} units; starting the exchange centre · 正在启动交换中心 …"

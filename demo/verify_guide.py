@@ -1,12 +1,14 @@
 """The text of VERIFY.md: how to check a bundle with openssl and sha256sum, and who signed.
 
-Every command fails (prints FALSE, or an error of openssl, and returns non-zero) if what it checks
-is not so. Strings are looked up in the JSON as ``"name":"value"``: the files are canonical, and
-within a JSON string a quotation mark is always escaped, so no text can imitate a field.
+Every check fails (prints FALSE and returns non-zero) if what it checks is not so, and the verdict
+at the end counts them, so that none that was left out goes unnoticed. Strings are looked up in the
+JSON as ``"name":"value"``: the files are canonical, and within a JSON string a quotation mark is
+always escaped, so no text can imitate a field.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,8 +49,9 @@ and nothing of the exchange centre. Paste them into a shell in this directory (`
 以下命令只需 OpenSSL 3.0 及 `sha256sum` 等通用工具，无须联网，也无须交换中心的任何软件。
 进入本目录后逐段粘贴执行。
 
-Each check prints `ok …`; anything else, `FALSE …` above all, means: do not rely on this bundle.
-每项检查输出 `ok …`；出现其他输出（尤其是 `FALSE …`）即表示验证未通过。
+Each check prints `ok …` or `FALSE …`, and the last line the verdict: `all right`, if every check
+was made and none was false. Anything else means: do not rely on this bundle.
+每项检查输出 `ok …` 或 `FALSE …`；最后一行为结论，只有 `all right` 表示全部通过。
 
 ## 1. The root certificate · 根证书
 
@@ -58,10 +61,13 @@ bundle was made; compare it with yours.
 一切以根证书为准。指纹必须从其他可靠途径取得，请与下面的指纹核对。
 
 ```sh
+right=0; wrong=0
+ok() {{ echo "ok   $1"; right=$((right + 1)); }}
+bad() {{ echo "FALSE $1"; wrong=$((wrong + 1)); false; }}
 root_fingerprint={root_fingerprint}
 found=$(openssl x509 -in certs/root.pem -outform DER | sha256sum | cut -c 1-64)
 if [ "$found" = "$root_fingerprint" ]
-then echo "ok   root certificate"; else echo "FALSE root certificate"; false; fi
+then ok "root certificate"; else bad "root certificate"; fi
 ```
 
 ## 2. The tools · 检查用的函数
@@ -80,22 +86,23 @@ digest() {{  # digest FILE: its SHA-256
 }}
 says() {{  # says FILE NAME VALUE: the field NAME has this VALUE
   if grep -qF "\\"$2\\":\\"$3\\"" "$1"
-  then echo "ok   $1: $2 is $3"; else echo "FALSE $1: $2 is not $3"; false; fi
+  then ok "$1: $2 is $3"; else bad "$1: $2 is not $3"; fi
 }}
 signed() {{  # signed FILE SIGNATURE WHO TIME: WHO signed FILE, with a seal that was good at TIME
+  said=
   if moment=$(date -u -d "$4" +%s) &&
-    openssl cms -verify -cades -binary -inform DER -in "$2" -content "$1" \\
+    said=$(openssl cms -verify -cades -binary -inform DER -in "$2" -content "$1" \\
       -no-CApath -no-CAstore -CAfile certs/chain.pem -partial_chain \\
-      -purpose smimesign -attime "$moment" -signer signer.pem -out /dev/null 2> openssl.txt &&
+      -purpose smimesign -attime "$moment" -signer signer.pem -out /dev/null 2>&1) &&
     openssl x509 -in signer.pem -noout -ext subjectAltName |
       sed 's/^ *//' | grep -qxF "URI:$3" &&
     openssl x509 -in signer.pem -noout -ext extendedKeyUsage |
       grep -qE '1\\.3\\.6\\.1\\.5\\.5\\.7\\.3\\.36|[Dd]ocument ?[Ss]igning' &&
-    openssl verify -x509_strict -no-CApath -no-CAstore -CAfile certs/root.pem \\
+    said=$(openssl verify -x509_strict -no-CApath -no-CAstore -CAfile certs/root.pem \\
       -untrusted certs/chain.pem -CRLfile certs/crls.pem -crl_check_all \\
-      -purpose smimesign -attime "$moment" signer.pem > openssl.txt 2>&1
-  then echo "ok   $1: signed by $3"; rm -f signer.pem openssl.txt
-  else echo "FALSE $1: not signed by $3"; cat openssl.txt; rm -f signer.pem; false; fi
+      -purpose smimesign -attime "$moment" signer.pem 2>&1)
+  then rm -f signer.pem; ok "$1: signed by $3"
+  else rm -f signer.pem; echo "$said"; bad "$1: not signed by $3"; fi
 }}
 ```
 
@@ -107,13 +114,14 @@ It was issued by the root, and only for seals and time-stamps: no TLS certificat
 openssl x509 -in certs/chain.pem -noout -subject -ext basicConstraints,extendedKeyUsage
 if openssl x509 -in certs/chain.pem -noout -ext extendedKeyUsage |
   grep -qE 'TLS Web (Client|Server) Authentication|Any Extended Key Usage'
-then echo "FALSE the CA is not for seals alone"; false; else echo "ok   a CA for seals"; fi
+then bad "the CA is not for seals alone"
+else ok "a CA for seals"; fi
 if [ "$(grep -c 'BEGIN CERTIFICATE' certs/chain.pem)" -eq 1 ]
-then echo "ok   one CA, no other"; else echo "FALSE several certificates"; false; fi
+then ok "one CA, no other"; else bad "several certificates"; fi
 ```
 """
 
-_MANIFEST = """\
+_MANIFEST = """
 ## 4. The centre accepted it, and when · 交换中心接受
 
 The time in the centre's ACCEPTED receipt is the moment as of which the seals are judged. The
@@ -128,7 +136,7 @@ says receipts/{accepted}.json manifest_sha256 "$(digest manifest.json)"
 says receipts/{accepted}.json type ACCEPTED
 says receipts/{accepted}.json envelope_id "$(field envelope_id manifest.json)"
 if grep -qF '"signatures_sha256":['"{digests}"']' receipts/{accepted}.json
-then echo "ok   it names exactly these signatures"; else echo "FALSE other signatures"; false; fi
+then ok "it names exactly these signatures"; else bad "other signatures"; fi
 ```
 
 ## 5. Who issued the document · 发文机关的签章
@@ -147,10 +155,10 @@ Each file under `parts/` is one that the sealed manifest lists, and none is miss
 ```sh
 for part in parts/*; do
   if grep -qF "\\"sha256\\":\\"$(digest "$part")\\"" manifest.json
-  then echo "ok   $part"; else echo "FALSE $part is not in the manifest"; false; fi
+  then ok "$part"; else bad "$part is not in the manifest"; fi
 done
 if [ "$(grep -o '"part_id":' manifest.json | wc -l)" -eq "$(ls parts | wc -l)" ]
-then echo "ok   {part_count} files"; else echo "FALSE the number of files"; false; fi
+then ok "{part_count} files"; else bad "the number of files"; fi
 ```
 
 ## 7. What became of it · 送达、签收情况
@@ -189,6 +197,16 @@ echo "     {name}: $(field state_before admissions/{name}.json) -> $(field state
 ```
 """
 
+_VERDICT = """
+## The verdict · 结论
+
+```sh
+if [ "$wrong" -eq 0 ] && [ "$right" -eq {checks} ]
+then echo "all right: {checks} checks · 全部通过"
+else echo "NOT right: $wrong false, $right of {checks} ok (begin at 1) · 验证未通过"; false; fi
+```
+"""
+
 _TAIL = """
 ## What this proves · 证明了什么
 
@@ -202,7 +220,7 @@ registry (who may act for whom) are its own word.
 def text(guide: Guide) -> str:
     """The whole of VERIFY.md."""
     accepted, *others = guide.steps
-    return "".join(
+    checks = "".join(
         (
             _HEAD.format(
                 number=guide.number,
@@ -222,9 +240,14 @@ def text(guide: Guide) -> str:
                 part_count=guide.part_count,
             ),
             *(_step_text(step) for step in others),
-            _TAIL,
         )
     )
+    return checks + _VERDICT.format(checks=_count(checks) + guide.part_count) + _TAIL
+
+
+def _count(text: str) -> int:
+    """How many checks stand by themselves in the text, outside of functions and the loop."""
+    return len(re.findall(r"^(?:signed|says|then ok|else ok) ", text, re.MULTILINE))
 
 
 def _step_text(step: Step) -> str:

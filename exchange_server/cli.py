@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from document_exchange.errors import ExchangeError, Unavailable
+from document_exchange.errors import ConfigurationError, ExchangeError, Unavailable
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -68,7 +68,12 @@ def dev(state: Path, registry: Path | None) -> None:
     """
     from exchange_server.dev import DevStack
 
-    sys.exit(DevStack(state, registry).run())
+    try:
+        code = DevStack(state, registry).run()
+    except OSError as error:
+        # All of it is on this machine: nothing that would be there later.
+        raise ConfigurationError(f"the centre can't run in {state}: {error}") from error
+    sys.exit(code)
 
 
 @cli.command()
@@ -127,10 +132,23 @@ def sweep(config: Path, remove: bool) -> None:
     click.echo(f"{swept.listed} objects, {swept.removed} {what}")
 
 
+def _run() -> None:
+    try:
+        cli(standalone_mode=False)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("exchange_", "document_exchange")):
+            raise
+        # Not a fault of ours: the plain installation is the SDK alone.
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install 'document-exchange[server,pki,embedded]' "
+            "(a server in production needs only [server])"
+        ) from error
+
+
 def main() -> None:
     """Entry point: our errors become one line on standard error and an exit code."""
     try:
-        cli(standalone_mode=False)
+        _run()
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:

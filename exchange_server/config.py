@@ -133,7 +133,8 @@ def load(path: Path) -> Settings:
     """Read and check the settings. Relative paths in the file are relative to it.
 
     Raises:
-        ConfigurationError: the file can't be read, or a setting is missing, unknown or wrong.
+        ConfigurationError: the file can't be read, or settings are missing, unknown or wrong; it
+            names all of them.
     """
     try:
         found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -148,8 +149,12 @@ def load(path: Path) -> Settings:
     try:
         return Settings(**found)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(str(piece) for piece in first["loc"])
+        wrong = [
+            (".".join(str(piece) for piece in each["loc"]), each["msg"])
+            for each in error.errors(include_input=False)
+        ]
+        said = "; ".join(f"{where}: {message}" for where, message in wrong)
         raise ConfigurationError(
-            f"setting {where} in {path} or the environment: {first['msg']}", field=where
+            f"settings in {path} or the environment: {said}",
+            field=", ".join(where for where, _ in wrong),
         ) from error

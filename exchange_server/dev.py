@@ -39,6 +39,8 @@ TRUST_DOMAIN = "exchange.example"
 _SYSTEM = "oa"
 _SEAL = "main"
 _READY_TIMEOUT_S = 60.0
+_PREDECESSOR_TIMEOUT_S = 90.0
+"""A server that drains has 40 s, then store and database end."""
 
 
 class DevStack:
@@ -51,15 +53,24 @@ class DevStack:
         self._clients = self.state / "clients"
         self._centre = self.state / "centre"
         self._stop = threading.Event()
+        self._lock = DirectoryLock(self.state)
 
     def run(self) -> int:
-        """Start everything, say so, stay until SIGINT or SIGTERM; returns the exit code."""
+        """Start everything, say so, stay until SIGINT or SIGTERM; returns the exit code.
+
+        Raises:
+            EmbeddedPartFailed: another one runs on this directory, or a part can't be started.
+            ConfigurationError: another step failed.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._asked_to_stop)
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ready_file = self.state / "dev.json"
-        ready_file.unlink(missing_ok=True)
         with ExitStack() as stack:
+            # Before anything is touched that may be another one's.
+            self._lock.acquire(_PREDECESSOR_TIMEOUT_S)
+            stack.callback(self._lock.release)
+            ready_file = self.state / "dev.json"
+            ready_file.unlink(missing_ok=True)
             found = self._registry_file()
             postgres = stack.enter_context(EmbeddedPostgres(self.state))
             objects = stack.enter_context(EmbeddedObjectStore(self.state))
@@ -80,6 +91,7 @@ class DevStack:
         return 0
 
     def _asked_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._lock.announce_release()
         self._stop.set()
 
     # ---------------------------------------------------------------- units and certificates
@@ -202,7 +214,7 @@ secure = false
 
     def _start_server(self, settings: Path, stack: ExitStack) -> GuardedProcess:
         lock = DirectoryLock(self._centre)
-        lock.acquire(10.0)
+        lock.acquire(_PREDECESSOR_TIMEOUT_S)
         stack.callback(lock.release)
         log = self.state / "server.log"
         start = log.stat().st_size if log.exists() else 0

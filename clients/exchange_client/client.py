@@ -17,11 +17,11 @@ from document_exchange.receipt import State
 from document_exchange.signature import Signer
 from document_exchange.v1 import directory_pb2, envelope_pb2, exchange_pb2
 from exchange_client import acknowledge, parts, receive, submit, tracking, watch
-from exchange_client.choices import chosen
+from exchange_client.choices import chosen, one_or_more
 from exchange_client.compose import Draft, Metadata, compose, recipients_of, seal
 from exchange_client.delivery import AsyncDelivery
 from exchange_client.model import DeliverySummary, SubmissionSummary, Unit, number_of
-from exchange_client.parts import PartSource
+from exchange_client.parts import Source
 from exchange_client.profile import Profile
 from exchange_client.serials import Serials
 from exchange_client.session import Session, open_session
@@ -33,8 +33,6 @@ AWAITING = (State.PENDING, State.DELIVERED)
 """The states in which a delivery waits for its recipient."""
 
 _PAGE_SIZE = 200
-
-Source = str | os.PathLike[str] | PartSource
 
 
 class AsyncClient:
@@ -91,6 +89,11 @@ class AsyncClient:
         return self._profile
 
     @property
+    def timing(self) -> Timing:
+        """Its deadlines and budgets."""
+        return self._timing
+
+    @property
     def unit_id(self) -> str:
         """The own unit."""
         return self._profile.unit
@@ -103,7 +106,7 @@ class AsyncClient:
             ConfigurationError: the client is not open.
         """
         if self._opened is None:
-            raise ConfigurationError("the client is not open: use it as a context manager")
+            raise ConfigurationError("the client is not open: use it inside its with block")
         return self._opened
 
     # Sending
@@ -112,9 +115,9 @@ class AsyncClient:
         self,
         *,
         title: str,
-        recipients: Iterable[str | Recipient],
-        files: Iterable[Source],
-        cc: Iterable[str | Recipient] = (),
+        recipients: str | Recipient | Iterable[str | Recipient],
+        files: Source | Iterable[Source],
+        cc: str | Recipient | Iterable[str | Recipient] = (),
         doc_id: str | None = None,
         signers: Sequence[Signer] = (),
         **metadata: Unpack[Metadata],
@@ -126,8 +129,9 @@ class AsyncClient:
 
         Args:
             title: of the document.
-            recipients: unit ids (TO), or ``Recipient``s with kind and copies.
-            files: the first is the body, the others are attachments; ``PartSource`` says more.
+            recipients: unit ids (TO), or ``Recipient``s with kind and copies; one or several.
+            files: one or several; the first is the body, the others are attachments;
+                ``PartSource`` says more.
             cc: unit ids that receive a copy (CC).
             doc_id: document identifier; by default made from the leading issuer's code, the year
                 and a serial from the clock.
@@ -144,7 +148,9 @@ class AsyncClient:
         session = self.session
         now = session.now()
         outgoing = await parts.prepare(files)
-        issuers = tuple(metadata.get("issuers", (session.unit,)))
+        issuers: tuple[str, ...] = one_or_more(
+            metadata.get("issuers", (session.unit,)), (str,), "issuers"
+        )
         metadata["issuers"] = issuers
         draft = Draft(
             envelope_id=codes.new_id(now),
@@ -160,7 +166,10 @@ class AsyncClient:
         return await submit.submit(session, manifest, content, signatures, outgoing)
 
     async def send_manifest(
-        self, manifest: bytes | Manifest, signatures: Sequence[bytes], files: Iterable[Source]
+        self,
+        manifest: bytes | Manifest,
+        signatures: Sequence[bytes],
+        files: Source | Iterable[Source],
     ) -> Submission:
         """Submit a manifest that was made and sealed elsewhere, with its parts in its order.
 
@@ -191,7 +200,7 @@ class AsyncClient:
     # Receiving
 
     async def inbox(
-        self, states: Iterable[State | str] | None = AWAITING
+        self, states: State | str | Iterable[State | str] | None = AWAITING
     ) -> AsyncGenerator[AsyncDelivery, None]:
         """Deliveries to the own unit, newest first; pages are turned as needed.
 
@@ -274,7 +283,7 @@ class AsyncClient:
         return await tracking.track(self.session, envelope_id)
 
     async def submissions(
-        self, states: Iterable[State | str] | None = None
+        self, states: State | str | Iterable[State | str] | None = None
     ) -> AsyncGenerator[SubmissionSummary, None]:
         """Envelopes that the own unit sent, newest first; pages are turned as needed.
 
@@ -356,6 +365,7 @@ class AsyncClient:
 
 
 def _state_numbers(
-    states: Iterable[State | str] | None,
+    states: State | str | Iterable[State | str] | None,
 ) -> list[envelope_pb2.DeliveryState.ValueType]:
-    return [number_of(chosen(State, state, "states")) for state in states or ()]
+    given: tuple[State | str, ...] = one_or_more(states or (), (str,), "states")
+    return [number_of(chosen(State, state, "states")) for state in given]

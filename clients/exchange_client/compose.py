@@ -26,7 +26,7 @@ from document_exchange.manifest import (
     Urgency,
 )
 from document_exchange.signature import Signer
-from exchange_client.choices import chosen, date_text
+from exchange_client.choices import chosen, date_text, one_or_more
 
 _USUAL_GENRE = {
     Direction.UP: Genre.REPORT,
@@ -50,7 +50,7 @@ class Metadata(TypedDict, total=False):
     direction: Direction | str
     number: str
     issuer_mark: str
-    issuers: Sequence[str]
+    issuers: str | Sequence[str]
     signatory: str
     signed_date: date | str
     print_unit: str
@@ -133,7 +133,7 @@ def _document(draft: Draft, unit: str, metadata: Metadata) -> Document:
         title=draft.title,
         number=metadata.get("number"),
         issuer_mark=metadata.get("issuer_mark"),
-        issuers=tuple(metadata.get("issuers", (unit,))),
+        issuers=one_or_more(metadata.get("issuers", (unit,)), (str,), "issuers"),
         signatory=metadata.get("signatory"),
         signed_date=date_text(signed_date),
         print_unit=metadata.get("print_unit"),
@@ -154,13 +154,21 @@ def _document(draft: Draft, unit: str, metadata: Metadata) -> Document:
 
 
 def recipients_of(
-    recipients: Iterable[str | Recipient], cc: Iterable[str | Recipient]
+    recipients: str | Recipient | Iterable[str | Recipient],
+    cc: str | Recipient | Iterable[str | Recipient],
 ) -> tuple[Recipient, ...]:
-    """Recipients as the manifest lists them: unit ids in ``recipients`` are TO, in ``cc`` CC."""
+    """Recipients as the manifest lists them: unit ids in ``recipients`` are TO, in ``cc`` CC.
+
+    Raises:
+        InvalidRequest: one is neither a unit id nor a ``Recipient``.
+    """
     return tuple(
         given if isinstance(given, Recipient) else Recipient(unit=given, kind=kind)
-        for kind, several in ((RecipientKind.TO, recipients), (RecipientKind.CC, cc))
-        for given in several
+        for kind, several, field in (
+            (RecipientKind.TO, recipients, "recipients"),
+            (RecipientKind.CC, cc, "cc"),
+        )
+        for given in one_or_more(several, (str, Recipient), field)
     )
 
 

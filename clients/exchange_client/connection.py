@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from document_exchange.errors import ExchangeError
+from document_exchange.errors import ConfigurationError, ExchangeError
 from document_exchange.v1 import directory_pb2_grpc, exchange_pb2_grpc
 from exchange_client.profile import Profile
 from exchange_client.retry import from_rpc_error, with_retries
@@ -59,9 +59,6 @@ def _options(profile: Profile) -> list[tuple[str, str | int]]:
 class Connection:
     """One channel and its stubs; must be opened inside the event loop that uses it."""
 
-    exchange: exchange_pb2_grpc.ExchangeServiceAsyncStub
-    directory: directory_pb2_grpc.DirectoryServiceAsyncStub
-
     def __init__(self, profile: Profile, timing: Timing) -> None:
         self.timing = timing
         self._address = profile.address
@@ -73,8 +70,39 @@ class Connection:
         self._channel = grpc.aio.secure_channel(
             profile.address, credentials, options=_options(profile)
         )
-        self.exchange = exchange_pb2_grpc.ExchangeServiceStub(self._channel)
-        self.directory = directory_pb2_grpc.DirectoryServiceStub(self._channel)
+        self._exchange: exchange_pb2_grpc.ExchangeServiceAsyncStub = (
+            exchange_pb2_grpc.ExchangeServiceStub(self._channel)
+        )
+        self._directory: directory_pb2_grpc.DirectoryServiceAsyncStub = (
+            directory_pb2_grpc.DirectoryServiceStub(self._channel)
+        )
+        self._closed = False
+
+    @property
+    def exchange(self) -> exchange_pb2_grpc.ExchangeServiceAsyncStub:
+        """The calls about documents.
+
+        Raises:
+            ConfigurationError: the connection is closed.
+        """
+        self._require_open()
+        return self._exchange
+
+    @property
+    def directory(self) -> directory_pb2_grpc.DirectoryServiceAsyncStub:
+        """The calls about units.
+
+        Raises:
+            ConfigurationError: the connection is closed.
+        """
+        self._require_open()
+        return self._directory
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                "the client is closed: use it, and the deliveries it gave, inside its with block"
+            )
 
     def typed(self, error: grpc.aio.AioRpcError) -> ExchangeError:
         """The project's own error for one of gRPC's."""
@@ -93,6 +121,7 @@ class Connection:
         deadline_s = self.timing.call_deadline_s
 
         async def once() -> Response:
+            self._require_open()  # it may have been closed during the pause before this try
             try:
                 return await method(request, timeout=deadline_s)
             except grpc.aio.AioRpcError as error:
@@ -123,4 +152,5 @@ class Connection:
 
     async def close(self) -> None:
         """Close the channel; calls under way are cancelled."""
+        self._closed = True
         await self._channel.close(None)

@@ -102,6 +102,12 @@ class Envelope:
         """UUIDv7."""
         return self.manifest.envelope_id
 
+    @property
+    def issuing(self) -> tuple[x509.Certificate, ...]:
+        """The certificates between the seals and the root."""
+        above = map(x509.load_der_x509_certificate, self.chain)
+        return tuple(each for each in above if each != self.trust.root) or (self.trust.seal_ca,)
+
 
 class Verifier:
     """Verifies under one root, whose fingerprint came from outside."""

@@ -10,6 +10,11 @@ from document_exchange.errors import ConfigurationError
 
 CONFIG_VARIABLE = "EXCHANGE_CONFIG"
 PROFILE_VARIABLE = "EXCHANGE_PROFILE"
+HOW_TO_GET_PROFILES = (
+    f"set {CONFIG_VARIABLE} to the directory that holds your profiles (for a development stack:"
+    " STATE/clients), or import one with  exchange profile import DIR"
+)
+_MOST_LISTED = 10
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 
@@ -46,9 +51,10 @@ def choose_profile(directory: Path, given: str | None = None) -> str:
         if not is_plain_name(name):
             raise ConfigurationError(f"{name!r} can't be the name of a profile", profile=name)
         if not (directory / name / "profile.toml").is_file():
+            found = profile_names(directory)
+            remedy = f"there are {_listed(found)}" if found else HOW_TO_GET_PROFILES
             raise ConfigurationError(
-                f"there is no profile {name} in {directory}: see  exchange profile list",
-                profile=name,
+                f"there is no profile {name} in {directory}: {remedy}", profile=name
             )
         return name
     names = profile_names(directory)
@@ -56,10 +62,16 @@ def choose_profile(directory: Path, given: str | None = None) -> str:
         return names[0]
     if not names:
         raise ConfigurationError(
-            f"there is no profile in {directory}: import one with  exchange profile import DIR,"
-            f" or set {CONFIG_VARIABLE}"
+            f"there are no profiles in {directory}: {HOW_TO_GET_PROFILES}",
+            directory=str(directory),
         )
     raise ConfigurationError(
         f"there are {len(names)} profiles in {directory}: choose one with --profile"
         f" or {PROFILE_VARIABLE}"
     )
+
+
+def _listed(names: list[str]) -> str:
+    """The first few of ``names``; a city has too many for one message."""
+    shown = ", ".join(names[:_MOST_LISTED])
+    return shown if len(names) <= _MOST_LISTED else f"{shown} and {len(names) - _MOST_LISTED} more"

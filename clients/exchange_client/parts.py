@@ -18,7 +18,7 @@ from pathlib import Path
 
 from document_exchange.errors import InvalidRequest, PartRefused
 from document_exchange.manifest import Part, PartRole
-from exchange_client.choices import chosen
+from exchange_client.choices import chosen, one_or_more
 from exchange_client.threads import in_thread
 from exchange_client.timing import CHUNK_BYTES
 
@@ -80,15 +80,19 @@ class OutgoingPart:
             file.close()
 
 
+Source = str | os.PathLike[str] | PartSource
+
+
 async def prepare(
-    sources: Iterable[str | os.PathLike[str] | PartSource],
+    sources: Source | Iterable[Source],
 ) -> tuple[OutgoingPart, ...]:
-    """Describe each source: part ids ``part-1``, ``part-2``, ... in the given order.
+    """Describe each source, or the one: part ids ``part-1``, ``part-2``, ... in the given order.
 
     Raises:
         InvalidRequest: a file is missing, unreadable or no regular file, or a role is unknown.
     """
-    given = [source if isinstance(source, PartSource) else PartSource(source) for source in sources]
+    several: tuple[Source, ...] = one_or_more(sources, (str, os.PathLike, PartSource), "files")
+    given = [each if isinstance(each, PartSource) else PartSource(each) for each in several]
     roles = _roles(given)
     return tuple(
         [

@@ -24,6 +24,8 @@ LONGEST_PAUSE_S = 5.0
 
 _WRONG_SERVER = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
 _NOT_REACHED = "failed to connect to all addresses"
+_NOBODY_LISTENS = "Connection refused"
+_NO_SUCH_NAME = ("errors resolving", "DNS resolution failed")
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
@@ -34,7 +36,19 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
     just closes the connection (TLS 1.3).
     """
     details = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE and any(s in details for s in _NO_SUCH_NAME):
+        return Unavailable(
+            f"the host in {address} can't be found: check the profile's address, and whether this"
+            " machine's name service answers",
+            address=address,
+        )
     if error.code() is grpc.StatusCode.UNAVAILABLE and _NOT_REACHED in details:
+        if _NOBODY_LISTENS in details:
+            return Unavailable(
+                f"nothing listens at {address}: is the exchange centre up, and the profile's"
+                " address right?",
+                address=address,
+            )
         if any(sign in details for sign in _WRONG_SERVER):
             return ConfigurationError(
                 f"the server at {address} is not the exchange centre: its certificate does not"

@@ -6,6 +6,7 @@ Layout::
     parts/<safe name>
     receipts/<seq>-<TYPE>.json  receipts/<seq>-<TYPE>.json.p7s
     admissions/<seq>-<TYPE>.json  admissions/<seq>-<TYPE>.json.p7s
+    certs/root.pem chain.pem crls.pem   as of the acceptance; docs/formats.md has the commands
 
 Everything here blocks; it is called from threads. Nothing is overwritten: what is there already
 with the same bytes is left as it is, anything else gets a number beside it.
@@ -17,6 +18,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from document_exchange.manifest import Manifest, Part, PartRole
 from document_exchange.verification import Signed
@@ -105,8 +109,20 @@ class DocumentFolder:
         for place, signature in enumerate(envelope.signatures, start=1):
             number = "" if place == 1 else f".{place}"
             self._folder.store(f"manifest.json{number}.p7s", signature)
+        self._store_certificates(envelope)
         self._folder.sync()
         self.store_statement(envelope.accepted)
+
+    def _store_certificates(self, envelope: Envelope) -> None:
+        lists = map(x509.load_der_x509_crl, envelope.revocation_lists)
+        with self._folder.folder("certs") as folder:
+            for name, holders in (
+                ("root.pem", [envelope.trust.root]),
+                ("chain.pem", envelope.issuing),
+                ("crls.pem", lists),
+            ):
+                folder.store(name, b"".join(each.public_bytes(Encoding.PEM) for each in holders))
+            folder.sync()
 
     def store_statement(self, statement: Statement) -> None:
         """Write a receipt and, if it has one, its admission."""

@@ -2,7 +2,7 @@
 
 It is a process of its own (``exchange-server dev``) with its own PostgreSQL, object store and
 authority under a temporary directory, gone at the end. It needs the extras ``server``, ``pki``
-and ``embedded`` installed beside the SDK. As a pytest fixture::
+and ``embedded``: ``pip install 'document-exchange[server,pki,embedded]'``. As a pytest fixture::
 
     local_centre = local_centre_fixture()
 """
@@ -73,7 +73,7 @@ class LocalCentre:
         """Prepare a centre; it starts with the ``with`` block.
 
         Args:
-            registry: a registry file with the units to set up; default: the demo city.
+            registry: a registry file with the units to set up; default: a sample of a few.
             state: a directory to keep; default: a temporary one, removed at the end.
             arguments: further ones for ``exchange-server dev``.
             environment: variables to set for the server, besides those of this process.
@@ -86,6 +86,7 @@ class LocalCentre:
         self._start_timeout_s = start_timeout_s
         self._state: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
         self._description: dict[str, Any] = {}
 
     # What it offers
@@ -147,7 +148,8 @@ class LocalCentre:
         """Start the process and wait until it is ready.
 
         Raises:
-            ConfigurationError: the server is not installed, or ended at once.
+            ConfigurationError: it ended at once (its extras are not installed, ``state`` is in
+                use, ...); the message has what it said.
             Unavailable: it was not ready in time.
         """
         self._launch()
@@ -158,8 +160,8 @@ class LocalCentre:
             raise ConfigurationError("the centre is running already")
         self._state = self._kept or Path(tempfile.mkdtemp(prefix="exchange-"))
         self._state.mkdir(parents=True, exist_ok=True)
-        (self._state / "dev.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [*_TIED, str(os.getpid()), *self._command(self._state)],
                 stdin=subprocess.DEVNULL,
@@ -205,18 +207,23 @@ class LocalCentre:
         while time.monotonic() < give_up_at:
             if process.poll() is not None:
                 raise ConfigurationError(
-                    f"exchange-server dev ended with code {process.returncode}:\n{self._tail()}"
+                    f"exchange-server dev ended with code {process.returncode}: {self._tail()}"
                 )
             try:
-                return dict(json.loads(ready.read_bytes()))
+                found = dict(json.loads(ready.read_bytes()))
             except (FileNotFoundError, json.JSONDecodeError):
-                time.sleep(_LOOK_AGAIN_S)
+                found = {}
+            if found.get("pid") == process.pid:  # and not of another one, that is there or was
+                return found
+            time.sleep(_LOOK_AGAIN_S)
         raise Unavailable(
             f"exchange-server dev was not ready after {self._start_timeout_s:g} s:\n{self._tail()}"
         )
 
     def _tail(self) -> str:
-        return self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        """The end of what it printed since it was started; one line if it said what is wrong."""
+        printed = self.log.read_bytes()[self._log_start :]
+        return printed[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
     def __enter__(self) -> Self:
         self.start()

@@ -101,6 +101,7 @@ class EmbeddedObjectStore:
 
     def stop(self) -> None:
         """End it and wait for that."""
+        self._lock.announce_release()
         if self._process is not None:
             self._process.stop()
             self._process = None

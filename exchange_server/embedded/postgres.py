@@ -120,6 +120,7 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """End it and wait for that. Sessions still open are ended, what they committed stays."""
+        self._lock.announce_release()
         if self._process is not None:
             self._process.stop()
             self._process = None

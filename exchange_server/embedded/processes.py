@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from document_exchange.errors import ConfigurationError
+
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 _LOG_TAIL_BYTES = 2000
 
 
-class EmbeddedPartFailed(RuntimeError):
+class EmbeddedPartFailed(ConfigurationError):
     """An embedded part can't be started or does not answer."""
 
 
@@ -39,32 +41,48 @@ class User:
 
 
 class DirectoryLock:
-    """Says that a state directory is in use: held by whoever runs on it and by the guardian."""
+    """Says that a state directory is in use: held by whoever runs on it and by the guardian.
+
+    The file names the holder for as long as it means to stay, so that whoever comes next knows at
+    once whether waiting is of use.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "lock"
         self._descriptor = -1
+        self._held = False
 
     @property
     def descriptor(self) -> int:
         return self._descriptor
 
     def acquire(self, timeout_s: float) -> None:
-        """Wait for a predecessor that is still shutting down.
+        """Wait for a predecessor that is still shutting down, and for no other.
 
         Raises:
-            EmbeddedPartFailed: it is still in use after ``timeout_s``.
+            EmbeddedPartFailed: it is in use by a process that means to stay, or still in use after
+                ``timeout_s``.
         """
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not wait_until(self._try, timeout_s):
+        wait_until(lambda: self._try() or self._holder() is not None, timeout_s)
+        if not self._held:
+            holder = self._holder()
             self.release()
+            by = "another process" if holder is None else f"process {holder}"
             raise EmbeddedPartFailed(
-                f"{self._path.parent} is in use by another process; stop it, or name another "
-                "state directory"
+                f"{self._path.parent} is in use by {by}; stop it, or name another state directory"
             )
+        self._write(_life_of(os.getpid()))
+
+    def announce_release(self) -> None:
+        """Say that it will be released: the next one may wait. Signal handlers may call this."""
+        if self._held:
+            self._write(b"")
 
     def release(self) -> None:
         """Let go of this process's share; the guardian's lasts until it ends."""
+        self.announce_release()
+        self._held = False
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -72,8 +90,31 @@ class DirectoryLock:
     def _try(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
+            self._held = True
+        return self._held
+
+    def _write(self, content: bytes) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, content, 0)
+
+    def _holder(self) -> int | None:
+        """The process that has it and means to keep it; None if that one is ending, or dead."""
+        said = os.pread(self._descriptor, 100, 0)
+        with contextlib.suppress(ValueError, IndexError):
+            process_id = int(said.split()[0])
+            if said == _life_of(process_id):
+                return process_id
+        return None
+
+
+def _life_of(process_id: int) -> bytes:
+    """Number and start of a living process, which no other shares; b"" if that can't be known."""
+    try:
+        # proc(5): the name in parentheses may hold anything; state and start are fields 3 and 22.
+        fields = Path(f"/proc/{process_id}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return b""
+    return b"" if fields[0] in b"ZX" else b"%d %s\n" % (process_id, fields[19])
 
 
 class GuardedProcess:

@@ -22,6 +22,9 @@ def migrate(dsn: str) -> None:
     """Upgrade to the newest revision; runs an event loop of its own, so call it outside of one.
 
     ``dsn`` is that of the schema's owner. Safe to repeat: what is there already is left alone.
+
+    Raises:
+        Unavailable: the ledger can't be reached with it.
     """
     command.upgrade(_config(dsn, None), "head")
 

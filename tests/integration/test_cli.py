@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -134,7 +136,9 @@ def test_a_joint_issue_takes_the_seals_of_other_profiles(shell: Shell) -> None:
     (shell.directory / "a.pdf").write_bytes(b"%PDF")
     command = ["--profile", "qd-zhengfuban", "send", "a.pdf", "--to", "qd-jiaoyu"]
     command += ["--title", "意见", "--issuer", "qd-zhengfu", "--issuer", "qd-zhengfuban"]
-    assert "[SIGNATURE_MISSING]" in shell.run(*command, code=6).stderr
+    said = shell.run(*command, code=6).stderr
+    assert "[SIGNATURE_MISSING]" in said
+    assert "--seal PROFILE  with a profile of qd-zhengfu" in said
     shell.run(*command, "--seal", "qd-zhengfu")
 
 
@@ -145,7 +149,9 @@ def test_a_joint_issue_takes_the_seals_of_other_profiles(shell: Shell) -> None:
         (["track", "nonsense"], 2, "INVALID_REQUEST"),
         (["receive", "0121a0c4-5f80-7abc-8def-0123456789ab"], 6, "NOT_FOUND"),
         (["send", "/etc/hostname", "--to", "qd-nobody", "--title", "t"], 6, "RECIPIENTS_REFUSED"),
-        (["inbox", "--state", "LOST"], 2, "INVALID_REQUEST"),
+        (["inbox", "--state", "LOST"], 2, "USAGE"),
+        (["units", "--group", "nosuch"], 2, "USAGE"),
+        (["send", "/etc/hostname", "--to", "@nosuch", "--title", "t"], 2, "USAGE"),
         (["--profile", "nobody", "inbox"], 3, "CONFIGURATION"),
     ],
 )
@@ -153,6 +159,60 @@ def test_exit_codes(shell: Shell, arguments: list[str], code: int, said: str) ->
     done = shell.run("--json", "--profile", "qd-caizheng", *arguments, code=code)
     assert done.stdout == ""
     assert json.loads(done.stderr)["error"] == said
+
+
+def test_a_group_that_is_not_there_is_answered_with_those_there_are(shell: Shell) -> None:
+    said = shell.run("--profile", "qd-caizheng", "units", "--group", "nosuch", code=2).stderr
+    assert "there is no group nosuch; the groups are all-departments" in said
+    table = shell.run("--profile", "qd-caizheng", "units").stdout
+    assert "groups" in table
+    assert "all-departments" in table
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_centre_that_is_down_is_said_once(
+    form: list[str], shell: Shell, local_centre: LocalCentre, tmp_path: Path
+) -> None:
+    config = tmp_path / "profiles"
+    shutil.copytree(local_centre.config_dir / "qd-caizheng", config / "qd-caizheng")
+    profile = config / "qd-caizheng" / "profile.toml"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        profile.write_text(profile.read_text().replace(local_centre.address, address))
+        down = Shell(local_centre, tmp_path)
+        down._environment["EXCHANGE_CONFIG"] = str(config)
+        with down.start(*form, "outbox") as process:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read()
+    assert process.returncode == 130
+    assert f"nothing listens at {address}" in first
+    assert "retry" in first if form else "trying again for 30 s" in first
+    assert rest.count("\n") == 1
+    assert "interrupted" in rest
+
+
+def test_a_directory_that_cant_be_made_is_named_whole(shell: Shell) -> None:
+    envelope_id = shell.send("通知")
+    arguments = ("--json", "--profile", "qd-jiaoyu", "receive", "--out", "/proc/x/y", envelope_id)
+    error = json.loads(shell.run(*arguments, code=3).stderr)
+    assert error["error"] == "FILES"
+    assert error["message"].startswith("/proc/x/y: ")
+
+
+def test_a_full_disk_behind_stdout_is_1(shell: Shell) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "exchange_client.cli", "--profile", "qd-caizheng", "units"],
+            env=shell._environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output: No space left on device [FILES]")
 
 
 def test_of_several_some_may_fail(shell: Shell) -> None:

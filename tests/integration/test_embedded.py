@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from exchange_server.embedded import (
 )
 from exchange_server.embedded.binaries import find_binaries
 from exchange_server.embedded.postgres import ROLE_NAMES, Role
-from exchange_server.embedded.processes import wait_until
+from exchange_server.embedded.processes import DirectoryLock, wait_until
 
 _SHELL_NEEDS = ("master", "filer")
 _STARTER = """
@@ -188,11 +189,31 @@ async def test_the_thread_that_started_it_may_end(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_directory_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_module, "_IN_USE_TIMEOUT_S", 0.1)
-    second = EmbeddedPostgres(tmp_path)
-    with EmbeddedPostgres(tmp_path), pytest.raises(EmbeddedPartFailed, match="in use by another"):
-        second.start()
+def test_a_directory_in_use_is_refused_at_once(tmp_path: Path) -> None:
+    """The time for a predecessor that is stopping is not spent on one that means to stay."""
+    refusal = f"in use by process {os.getpid()}"
+    with EmbeddedPostgres(tmp_path):
+        start = time.monotonic()
+        with pytest.raises(EmbeddedPartFailed, match=refusal):
+            EmbeddedPostgres(tmp_path).start()
+        assert time.monotonic() - start < postgres_module._IN_USE_TIMEOUT_S / 4
+
+
+def test_a_lock_is_waited_for_when_its_holder_is_about_to_let_go(tmp_path: Path) -> None:
+    first, second = DirectoryLock(tmp_path), DirectoryLock(tmp_path)
+    first.acquire(0)
+    with pytest.raises(EmbeddedPartFailed, match=f"process {os.getpid()}"):
+        second.acquire(30)
+    first.announce_release()
+    with pytest.raises(EmbeddedPartFailed, match="another process"):
+        second.acquire(0.1)
+    waiting = threading.Thread(target=second.acquire, args=(30,))
+    waiting.start()
+    first.release()
+    waiting.join(30)
+    with pytest.raises(EmbeddedPartFailed, match=f"process {os.getpid()}"):
+        first.acquire(30)
+    second.release()
 
 
 def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,3 +47,12 @@ def test_the_same_from_the_command_line(local_centre: LocalCentre, tmp_path: Pat
         words = line.replace(".venv/bin/exchange", "").split()
         run(local_centre, tmp_path, sys.executable, "-m", "exchange_client.cli", *words)
     assert list(tmp_path.glob("received/*/parts/notice.txt"))
+
+
+def test_the_centre_for_tests_needs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "snippet.py").write_text(block("python", "LocalCentre"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["snippet.py"]

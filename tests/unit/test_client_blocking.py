@@ -16,9 +16,11 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import exchange_client
 import pytest
 from exchange_client import AsyncClient, AsyncDelivery, Client, Delivery
 
+from document_exchange.errors import BY_CODE
 from tests.centre_for_tests import ScriptedCentre
 from tests.pki_for_tests import Pki
 
@@ -127,6 +129,29 @@ def test_an_iterator_left_unfinished_does_not_hold_up_the_end(here: Path) -> Non
         """,
         timeout_s=20,
     )
+
+
+def test_one_alone_is_as_good_as_a_list_of_one(here: Path) -> None:
+    said = run(
+        here,
+        """
+        from exchange_client import ExchangeError
+        with Client.from_profile("qd-caizheng") as finance:
+            sent = finance.send(title="通知", recipients="qd-jiaoyu", files="notice.pdf").manifest
+        print([each.unit for each in sent.recipients], [part.filename for part in sent.parts])
+        try:
+            finance.units()
+        except ExchangeError as error:
+            print(error.code)
+        """,
+    )
+    assert said == "['qd-jiaoyu'] ['notice.pdf']\nCONFIGURATION\n"
+
+
+def test_every_error_can_be_caught_by_its_name_in_the_sdk() -> None:
+    for error in BY_CODE.values():
+        assert error.__name__ in exchange_client.__all__
+        assert getattr(exchange_client, error.__name__) is error
 
 
 def test_a_forked_child_gets_a_loop_of_its_own(here: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import io
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +18,18 @@ import pytest
 from exchange_client.cli import exchange, main
 from exchange_client.cli.command import report
 from exchange_client.cli.output import Output, as_json, printable
+from exchange_client.cli.tables import draw
+from exchange_client.cli.values import (
+    CATEGORIES,
+    DIRECTIONS,
+    GENRES,
+    REASONS,
+    STATES,
+    URGENCIES,
+)
 from exchange_client.cli.words import Words, default_language
+from rich.cells import cell_len
+from rich.console import Console
 
 from document_exchange.errors import (
     BY_CODE,
@@ -24,6 +40,8 @@ from document_exchange.errors import (
     StateConflict,
     Unavailable,
 )
+from document_exchange.manifest import Category, Direction, Genre, Urgency
+from document_exchange.receipt import ReasonCode, State
 
 Captured = pytest.CaptureFixture[str]
 
@@ -97,10 +115,75 @@ def test_a_missing_profile_is_3_and_says_what_to_do(capsys: Captured) -> None:
     assert "[CONFIGURATION]" in message
 
 
-def test_an_empty_list_of_profiles_is_no_error(capsys: Captured) -> None:
-    assert main(["profile", "list", "--lang", "zh"]) == 0
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_empty_list_of_profiles_is_no_error_and_says_where_to_look(
+    language: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert main(["profile", "list", "--lang", language]) == 0
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "没有记录\n")
+    assert shown.out == ""
+    assert str(tmp_path / "none") in shown.err
+    assert "EXCHANGE_CONFIG" in shown.err
+    assert "exchange profile import" in shown.err
+
+
+def test_a_profile_that_is_not_there_is_no_dead_end(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["--profile", "qd-caizheng", "outbox"]) == 3
+    said = capsys.readouterr().err
+    assert f"no profile qd-caizheng in {tmp_path / 'none'}" in said
+    assert "EXCHANGE_CONFIG" in said
+    assert "STATE/clients" in said
+    assert "exchange profile import" in said
+
+
+def test_refusing_with_other_needs_words_before_anything_is_called(capsys: Captured) -> None:
+    arguments = ["refuse", "0121a0c4-5f80-7abc-8def-0123456789ab", "--reason", "other"]
+    for more in ([], ["--text", " "]):
+        assert main([*arguments, *more]) == 2
+        said = capsys.readouterr().err
+        assert "--text is needed with --reason OTHER" in said
+        assert "exchange refuse --help" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["inbox", "--limit", "-1"], ["--limit"]),
+        (["outbox", "--limit", "-1"], ["--limit"]),
+        (["inbox", "--state", "LOST"], ["--state", *State]),
+        (["outbox", "--state", "LOST"], ["--state", *State]),
+        (["refuse", "x", "--reason", "LOST"], ["--reason", *ReasonCode]),
+        (["send", __file__, "--to", "a", "--title", "t", "--genre", "LOST"], [*Genre]),
+        (["send", __file__, "--to", "a", "--title", "t", "--urgency", "LOST"], [*Urgency]),
+        (["send", __file__, "--to", "a", "--title", "t", "--category", "LOST"], [*Category]),
+        (["send", __file__, "--to", "a", "--title", "t", "--direction", "LOST"], [*Direction]),
+        (["send", "/does/not/exist", "--to", "a", "--title", "t"], ["/does/not/exist"]),
+    ],
+)
+def test_a_wrong_value_is_answered_with_the_right_ones(
+    arguments: list[str], named: list[str], capsys: Captured
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert all(value in said for value in named)
+    assert "what to do" not in said
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (STATES, State),
+        (REASONS, ReasonCode),
+        (GENRES, Genre),
+        (DIRECTIONS, Direction),
+        (URGENCIES, Urgency),
+        (CATEGORIES, Category),
+    ],
+)
+def test_options_take_the_values_of_the_formats(
+    values: Sequence[str], kind: type[enum.StrEnum]
+) -> None:
+    assert list(values) == [member.value for member in kind]
 
 
 def test_a_broken_profile_is_listed_with_its_fault(
@@ -161,7 +244,9 @@ class TestOutput:
         assert "待送达" in shown
         assert "PENDING[bold]" in shown
         assert "受理时间" in shown
-        assert at.astimezone().isoformat(sep=" ") in shown
+        zone = datetime.now().astimezone()
+        assert f"{at.astimezone(zone.tzinfo):%Y-%m-%d %H:%M:%S} " in shown
+        assert shown.count("UTC") == 1
 
     def test_wide_characters_are_aligned(self, capsys: Captured) -> None:
         rows = [{"title": "通知", "number": "A"}, {"title": "abcd", "number": "B"}]
@@ -172,7 +257,65 @@ class TestOutput:
         assert first.index("A") + 2 == second.index("B")
 
 
+ENVELOPE = "0121a0c4-5f80-7abc-8def-0123456789ab"
+DOC_ID = "QD0010045-2026-17954412439"
+TITLE = "关于编制部门预算的通知" * 3
+
+
+class TestTables:
+    def drawn(self, width: int, *rows: Sequence[str]) -> list[str]:
+        file = io.StringIO()
+        console = Console(file=file, width=width)
+        draw(console, ["envelope", "title", "document"], rows, folded={1}, numeric=())
+        return file.getvalue().splitlines()
+
+    @pytest.mark.parametrize("width", [20, 60, 80, 93, 94, 100, 200])
+    def test_identifiers_stay_whole_at_any_width(self, width: int) -> None:
+        shown = "\n".join(self.drawn(width, [ENVELOPE, TITLE, DOC_ID]))
+        assert ENVELOPE in shown
+        assert DOC_ID in shown
+        assert re.sub(r"[^关于编制部门预算的通知]", "", shown) == TITLE
+
+    @pytest.mark.parametrize("width", [94, 95, 100, 200])
+    def test_where_there_is_room_titles_are_folded(self, width: int) -> None:
+        lines = self.drawn(width, [ENVELOPE, TITLE, DOC_ID])
+        assert all(cell_len(line) <= width for line in lines)
+        (line,) = [line for line in lines if ENVELOPE in line]
+        assert DOC_ID in line
+
+    def test_where_there_is_not_each_row_is_a_record(self) -> None:
+        lines = self.drawn(70, [ENVELOPE, "通知", DOC_ID], [ENVELOPE, "", DOC_ID])
+        assert lines == [
+            f"envelope  {ENVELOPE}",
+            "title     通知",
+            f"document  {DOC_ID}",
+            "",
+            f"envelope  {ENVELOPE}",
+            f"document  {DOC_ID}",
+        ]
+
+
 class TestErrors:
+    def test_a_file_is_named_without_numbers(self, capsys: Captured) -> None:
+        error = PermissionError(13, "Permission denied", "/srv/received")
+        assert report(Output(Words("en"), as_json=False), error) == 3
+        assert "error: /srv/received: Permission denied [FILES]\n" in capsys.readouterr().err
+
+    def test_a_full_disk_behind_stdout_is_named(
+        self, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        output = Output(Words("en"), as_json=True)
+        with Path("/dev/full").open("w") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            with pytest.raises(OSError, match="standard output") as raised:
+                output.row({"title": "t"}, "changed")
+            monkeypatch.undo()
+            with contextlib.suppress(OSError):
+                full.close()
+        assert report(output, raised.value) == 1
+        said = json.loads(capsys.readouterr().err)
+        assert (said["error"], said["exit_code"]) == ("FILES", 1)
+
     @pytest.mark.parametrize(
         ("error", "exit_code"),
         [
@@ -182,7 +325,7 @@ class TestErrors:
             (EnvelopeConflict("taken"), 6),
             (StateConflict("too late", state="REFUSED"), 6),
             (PermissionError(13, "denied"), 3),
-            (OSError(28, "full"), 5),
+            (OSError(28, "full"), 1),
             (click.UsageError("how?"), 2),
         ],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,9 @@ import grpc
 import pytest
 from exchange_client import AsyncClient, PartSource, Submission, Timing
 from exchange_client.connection import CONNECT_TIMEOUT_MS
+from exchange_client.retry import from_rpc_error
 
+from document_exchange.errors import Unavailable
 from document_exchange.v1 import exchange_pb2
 from tests.centre_for_tests import ScriptedCentre
 from tests.pki_for_tests import Pki
@@ -111,6 +114,31 @@ async def test_a_slow_handshake_is_waited_for(centre: LosingCentre) -> None:
         async with AsyncClient(profile, ONCE) as client:
             await send(client, 10)
     assert network.connections == 1
+
+
+async def test_who_is_not_there_is_said_in_words(centre: LosingCentre) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
+        async with AsyncClient(centre.profile("qd-caizheng", address=address), ONCE) as client:
+            with pytest.raises(Unavailable, match=f"^nothing listens at {address}: ") as raised:
+                await client.unit("qd-jiaoyu")
+    assert "certificate" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "errors resolving nowhere.invalid:8443: [field:hostname lookup error: not found]",
+        "DNS resolution failed for nowhere.invalid:8443: C-ares status is not ARES_SUCCESS",
+    ],
+)
+def test_a_name_that_leads_nowhere_is_said_in_words(details: str) -> None:
+    none = grpc.aio.Metadata()
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, none, none, details)
+    said = from_rpc_error(error, "nowhere.invalid:8443")
+    assert isinstance(said, Unavailable)
+    assert str(said).startswith("the host in nowhere.invalid:8443 can't be found")
 
 
 def test_an_attempt_to_connect_ends_before_the_call_does() -> None:

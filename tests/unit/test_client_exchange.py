@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exchange_client import AsyncClient, AsyncDelivery, PartSource, State, Submission, Timing
@@ -27,6 +28,7 @@ from document_exchange.errors import (
     Unavailable,
     VerificationFailed,
 )
+from document_exchange.manifest import Recipient, RecipientKind
 from document_exchange.v1 import envelope_pb2, exchange_pb2
 from tests.centre_for_tests import ScriptedCentre
 from tests.pki_for_tests import CLIENT, Pki, make_leaf, unit_seal_id
@@ -70,6 +72,65 @@ async def delivered(centre: ScriptedCentre, client: AsyncClient, *parts: bytes) 
     async with finance(centre) as sender:
         submission = await send(sender, *parts)
     return await client.delivery(submission.envelope_id)
+
+
+async def test_a_client_that_is_closed_says_so(centre: ScriptedCentre) -> None:
+    async with education(centre) as client:
+        delivery = await delivered(centre, client)
+    with pytest.raises(ConfigurationError, match="with block"):
+        await client.unit("qd-jiaoyu")
+    with pytest.raises(ConfigurationError, match="with block"):
+        await delivery.track()
+    with pytest.raises(ConfigurationError, match="with block"):
+        await delivery.sign_for()
+
+
+class TestOneOrMore:
+    """One alone is as good as a list of one; a text is never taken apart."""
+
+    async def test_one_of_each(self, centre: ScriptedCentre, tmp_path: Path) -> None:
+        notice = tmp_path / "notice.txt"
+        notice.write_text("通知")
+        async with finance(centre) as client:
+            for files in (notice, str(notice), PartSource(notice)):
+                submission = await client.send(
+                    title="通知",
+                    recipients="qd-jiaoyu",
+                    files=files,
+                    cc=Recipient(unit="qd-tongji", kind=RecipientKind.CC),
+                    issuers="qd-caizheng",
+                )
+                sent = submission.manifest
+                assert [each.unit for each in sent.recipients] == ["qd-jiaoyu", "qd-tongji"]
+                assert [part.filename for part in sent.parts] == ["notice.txt"]
+                assert sent.document.issuers == ("qd-caizheng",)
+
+    async def test_one_state(self, centre: ScriptedCentre) -> None:
+        async with education(centre) as client:
+            delivery = await delivered(centre, client)
+            found = [each.envelope_id async for each in client.inbox("PENDING")]
+        assert delivery.envelope_id in found
+
+    @pytest.mark.parametrize(
+        ("field", "wrong"),
+        [
+            ("recipients", None),
+            ("recipients", [7]),
+            ("recipients", b"qd-jiaoyu"),
+            ("cc", 7),
+            ("files", b"the bytes themselves"),
+            ("files", [b"the bytes themselves"]),
+            ("issuers", [None]),
+        ],
+    )
+    async def test_anything_else_is_refused_by_name(
+        self, field: str, wrong: object, centre: ScriptedCentre
+    ) -> None:
+        given: dict[str, Any] = {"recipients": "qd-jiaoyu", "files": PartSource(b"1")}
+        async with finance(centre) as client:
+            with pytest.raises(InvalidRequest, match=field) as raised:
+                await client.send(title="通知", **{**given, field: wrong})
+        assert raised.value.attributes["field"] == field
 
 
 class TestSending:
@@ -243,6 +304,9 @@ class TestReceiving:
             "receipts/000-ACCEPTED.json.p7s",
             "receipts/001-DELIVERED.json",
             "receipts/001-DELIVERED.json.p7s",
+            "certs/root.pem",
+            "certs/chain.pem",
+            "certs/crls.pem",
         }
         held = centre.held[delivery.envelope_id]
         assert (document.directory / "manifest.json").read_bytes() == held.content

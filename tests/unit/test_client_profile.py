@@ -212,6 +212,14 @@ class TestChoosing:
         monkeypatch.setenv("EXCHANGE_PROFILE", "second")
         assert locations.choose_profile(directory) == "second"
 
+    def test_a_missing_one_is_answered_with_those_there_are(self, directory: Path) -> None:
+        with pytest.raises(ConfigurationError, match=f"no profile none in .*: there are {UNIT}$"):
+            locations.choose_profile(directory, "none")
+        for number in range(12):
+            shutil.copytree(directory / UNIT, directory / f"other-{number:02}")
+        with pytest.raises(ConfigurationError, match=r"other-09 and 3 more$"):
+            locations.choose_profile(directory, "none")
+
     @pytest.mark.parametrize("name", ["none", "../" + UNIT, "/etc", ".", ".hidden", "a/b"])
     def test_a_name_is_a_name(self, directory: Path, name: str) -> None:
         with pytest.raises(ConfigurationError):

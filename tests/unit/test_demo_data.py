@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import random
+import subprocess
+import sys
 import zipfile
 from collections import Counter
 from datetime import UTC, datetime
@@ -17,10 +19,12 @@ from xml.etree import ElementTree
 
 import pypdf
 import pytest
+from click.testing import CliRunner
 from exchange_client.compose import Draft, compose, recipients_of
 from reportlab.pdfbase.ttfonts import TTFontFace
 
 from demo import catalogue, city, documents, fonts, tables, workday
+from demo.__main__ import MARKER, main
 from demo.city import City
 from demo.files import MadeFile, RealFiles
 from demo.offices import metadata_of
@@ -364,6 +368,61 @@ def test_real_files_need_a_file(tmp_path: Path) -> None:
     (tmp_path / ".hidden" / "config").touch()
     with pytest.raises(ValueError, match="no file"):
         RealFiles(tmp_path)
+
+
+def test_a_folder_without_files_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    evidence = tmp_path / "out" / "evidence" / "VERIFY.md"
+    evidence.parent.mkdir(parents=True)
+    evidence.touch()
+    (tmp_path / "out" / MARKER).touch()
+
+    result = CliRunner().invoke(
+        main, ["--files", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
+    )
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: there is no file to send in ")
+    assert evidence.exists()
+
+
+def test_names_are_chinese_where_the_locale_knows_only_ascii(tmp_path: Path) -> None:
+    (tmp_path / "空").mkdir()
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", "--files", tmp_path / "空", "--out", tmp_path / "out"],
+        env={**os.environ, **plain},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith("空\n")
+
+
+def test_links_out_of_the_folder_are_not_followed(day: Workday, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("not ours to send")
+    (folder / "below" / "notice.txt").write_text("to be sent")
+    (folder / "again.txt").symlink_to("below/notice.txt")
+    (folder / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "away").symlink_to(tmp_path)
+    (folder / "broken.txt").symlink_to("nothing")
+    (folder / "circle.txt").symlink_to("circle.txt")
+    os.mkfifo(folder / "pipe")
+
+    real = RealFiles(folder)
+
+    sent = {file.path for document in day.documents for file in real.files_of(document)}
+    assert sent == {folder / "again.txt", folder / "below" / "notice.txt"}
+    assert {path.name: reason.split(" that")[0] for path, reason in real.skipped} == {
+        "out.txt": "a link",
+        "away": "a link",
+        "broken.txt": "a broken link",
+        "circle.txt": "a broken link",
+        "pipe": "not a regular file",
+    }
 
 
 def test_dates_are_written_as_in_official_documents() -> None:

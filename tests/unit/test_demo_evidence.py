@@ -190,6 +190,7 @@ def test_commands_accept_what_is_genuine(pki: Pki, tmp_path: Path) -> None:
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FALSE" not in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("all right: ")
     for name, who in (
         ("manifest.json", unit_seal_id("qd-shiweiban")),
         ("manifest.json", unit_seal_id("qd-zhengfuban")),
@@ -256,8 +257,34 @@ def test_commands_find_what_is_forged(
 ) -> None:
     bundle = write_bundle(pki, tmp_path)
     forge(bundle)
+    files = sorted(bundle.rglob("*"))
 
-    assert complaint in verify(bundle, keep_going=True).stdout
+    shown = verify(bundle, keep_going=True).stdout
+
+    assert complaint in shown
+    assert "FALSE" in shown
+    assert shown.splitlines()[-1].startswith("NOT right: ")
+    assert sorted(bundle.rglob("*")) == files
+
+
+def test_a_check_that_was_left_out_is_noticed(pki: Pki, tmp_path: Path) -> None:
+    bundle = write_bundle(pki, tmp_path)
+    guide = bundle / "VERIFY.md"
+    text = guide.read_text(encoding="utf-8")
+    left_out = 'says receipts/000-ACCEPTED.json manifest_sha256 "$(digest manifest.json)"\n'
+    assert text.count(left_out) == 1
+    guide.write_text(text.replace(left_out, ""), encoding="utf-8")
+
+    shown = verify(bundle, keep_going=True).stdout
+
+    assert "FALSE" not in shown
+    assert shown.splitlines()[-1].startswith("NOT right: 0 false, ")
+
+
+def test_headings_stand_apart(pki: Pki, tmp_path: Path) -> None:
+    """Without a blank line before it a heading is part of the paragraph for some readers."""
+    text = (write_bundle(pki, tmp_path) / "VERIFY.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^## ", text, re.MULTILINE)) == len(re.findall(r"\n\n## ", text))
 
 
 def test_commands_find_another_root(pki: Pki, tmp_path: Path) -> None:

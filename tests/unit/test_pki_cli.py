@@ -98,7 +98,13 @@ class TestInit:
     def test_without_a_passphrase(self, shell: Shell) -> None:
         target = shell.directory / "other"
         assert shell.raw("init", "--trust-domain", TRUST_DOMAIN, "--state", target) == 2
+        assert "EXCHANGE_PKI_PASSPHRASE" in shell.err
+        assert "--passphrase-file" in shell.err
         assert not target.exists()
+
+    def test_it_knows_its_version(self, shell: Shell) -> None:
+        assert shell.raw("--version") == 0
+        assert shell.out.startswith("exchange-pki, version ")
 
     def test_a_passphrase_that_others_may_read_is_mentioned(self, shell: Shell) -> None:
         (shell.directory / "passphrase").chmod(0o644)

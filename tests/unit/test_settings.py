@@ -80,6 +80,15 @@ def test_the_table_names_every_setting_with_its_default() -> None:
     assert documented() == dict(settings_of(config.Settings))
 
 
+def test_the_example_is_complete(tmp_path: Path) -> None:
+    [example] = re.findall(
+        r"^```toml\n(.*?)^```$", OPERATIONS.read_text(encoding="utf-8"), re.M | re.S
+    )
+    path = tmp_path / "server.toml"
+    path.write_text(example, encoding="utf-8")
+    assert config.load(path).trust.root == tmp_path / "root.pem"
+
+
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for section in ("TLS__CERTIFICATE", "LEDGER__DSN", "BLOBS__SECRET_KEY", "LISTEN"):
@@ -127,6 +136,15 @@ def test_a_missing_setting_is_named(file: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         config.load(file)
     assert refused.value.attributes["field"] == "blobs.secret_key"
+
+
+def test_all_that_is_wrong_is_named_at_once(file: Path) -> None:
+    file.write_text("unheard_of = 1\n" + MINIMAL.replace('key = "seal.key"\n', ""))
+    with pytest.raises(ConfigurationError) as refused:
+        config.load(file)
+    assert set(refused.value.attributes["field"].split(", ")) == {"seal.key", "unheard_of"}
+    assert "seal.key: Field required" in refused.value.message
+    assert "unheard_of: " in refused.value.message
 
 
 @pytest.mark.parametrize("content", [b"listen = ", b"\xff\xfe"])

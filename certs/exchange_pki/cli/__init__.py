@@ -22,6 +22,7 @@ DONE, FAILED, USAGE, CONFIGURATION, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="document-exchange")
 def exchange_pki() -> None:
     """Issue and revoke the certificates of a document exchange."""
 

@@ -44,7 +44,9 @@ def init(
 
     passphrase = passphrase_of(passphrase_file)
     if passphrase is None:
-        raise click.UsageError("a passphrase is needed: --passphrase-file FILE")
+        raise click.UsageError(
+            "a passphrase is needed: set EXCHANGE_PKI_PASSPHRASE, or give --passphrase-file FILE"
+        )
     authority = Authority.init(state, trust_domain, passphrase)
     Report(as_json=as_json, language=language).row(
         {

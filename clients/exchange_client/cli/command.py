@@ -23,7 +23,6 @@ DONE = 0
 PARTLY = 1
 USAGE = 2
 CONFIGURATION = 3
-TRY_AGAIN = 5
 INTERRUPTED = 130
 
 
@@ -102,11 +101,14 @@ async def _with_client(settings: Settings, work: Callable[[AsyncClient], Awaitab
 
     output = settings.output
 
-    def tell(details: stamina.instrumentation.RetryDetails) -> None:
-        output.notice("retry", error=str(details.caused_by), wait_s=round(details.wait_for, 1))
-
-    stamina.instrumentation.set_on_retry_hooks([tell])
     async with AsyncClient.from_profile(settings.profile) as client:
+
+        def tell(details: stamina.instrumentation.RetryDetails) -> None:
+            if details.retry_num == 1:  # once for each call that fails, not for each attempt
+                budget_s = round(client.timing.retry_budget_s)
+                output.notice("retry", error=str(details.caused_by), budget_s=budget_s)
+
+        stamina.instrumentation.set_on_retry_hooks([tell])
         return await work(client)
 
 
@@ -135,11 +137,16 @@ def report(output: Output, error: Exception) -> int:
         message = error.format_message()
         if isinstance(error, click.UsageError) and error.ctx is not None and not output.as_json:
             click.echo(error.ctx.get_usage(), err=True)
-        output.failure(message, ("USAGE",), USAGE, {})
+        # What is wrong with a value is said with the option's name: help would add nothing.
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
+        command = None if isinstance(error, click.BadParameter) else path or "exchange"
+        output.failure(message, ("USAGE",), USAGE, {}, command)
         return USAGE
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        exit_code = TRY_AGAIN if full else CONFIGURATION
-        output.failure(str(error), ("FILES",), exit_code, {})
+        exit_code = PARTLY if full else CONFIGURATION
+        reason = error.strerror or str(error)
+        message = reason if error.filename is None else f"{error.filename}: {reason}"
+        output.failure(message, ("FILES",), exit_code, {})
         return exit_code
     raise error

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange_client.cli.command import Command, run, settings_of
+from exchange_client.cli.values import STATES, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
     from exchange_client.model import DeliveryView
 
 _COLUMNS = ("envelope_id", "state", "urgency", "sender", "number", "title", "accepted_at")
-DEFAULT_LIMIT = 100
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="At most so many; 0: all.",
+)
 
 
 @click.command(cls=Command)
@@ -21,11 +29,11 @@ DEFAULT_LIMIT = 100
     "--state",
     "states",
     multiple=True,
-    metavar="STATE",
-    help="PENDING, DELIVERED, SIGNED_FOR, ... May be repeated. Default: PENDING and DELIVERED.",
+    type=OneOf(STATES),
+    help="Only in this state. May be repeated. Default: PENDING and DELIVERED.",
 )
 @click.option("--all", "everything", is_flag=True, help="In any state.")
-@click.option("--limit", default=DEFAULT_LIMIT, show_default=True, help="At most so many; 0: all.")
+@limit_option
 @click.pass_context
 def inbox(context: click.Context, states: tuple[str, ...], everything: bool, limit: int) -> None:
     """List the deliveries to your unit.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange_client.cli.command import Command, run, settings_of
-from exchange_client.cli.inbox import DEFAULT_LIMIT
+from exchange_client.cli.inbox import limit_option
+from exchange_client.cli.values import STATES, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
@@ -21,10 +22,10 @@ _COLUMNS = ("envelope_id", "doc_id", "number", "title", "accepted_at", "deliveri
     "--state",
     "states",
     multiple=True,
-    metavar="STATE",
+    type=OneOf(STATES),
     help="Only with a delivery in this state. May be repeated.",
 )
-@click.option("--limit", default=DEFAULT_LIMIT, show_default=True, help="At most so many; 0: all.")
+@limit_option
 @click.pass_context
 def outbox(context: click.Context, states: tuple[str, ...], limit: int) -> None:
     """List the documents that your unit sent.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -37,6 +38,20 @@ def _json_value(value: object) -> object:
     return str(value)
 
 
+@contextmanager
+def _stdout_named() -> Iterator[None]:
+    """Say of an error in writing what was written to."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _print(line: str) -> None:
+    with _stdout_named():
+        click.echo(line)
+
+
 class Output:
     """Prints in one language, for people or for programs."""
 
@@ -47,22 +62,23 @@ class Output:
     def row(self, row: Row, sentence: str) -> None:
         """One result: a JSON object, or ``sentence`` filled in from it."""
         if self.as_json:
-            click.echo(as_json(row))
+            _print(as_json(row))
         else:
             values = {key: self._shown(key, value) for key, value in row.items()}
-            click.echo(self.words(sentence, **values))
+            _print(self.words(sentence, **values))
 
     def table(self, rows: Iterable[Row], columns: Sequence[str]) -> int:
         """Many results: a JSON line each, or a table of ``columns``; returns their number."""
         if self.as_json:
             count = 0
             for row in rows:
-                click.echo(as_json(row))
+                _print(as_json(row))
                 count += 1
             return count
         listed = list(rows)
         if listed:
-            self._print_table(listed, columns)
+            with _stdout_named():
+                self._print_table(listed, columns)
         else:
             self.notice("nothing")
         return len(listed)
@@ -81,9 +97,13 @@ class Output:
         codes: tuple[str, ...],
         exit_code: int,
         attributes: Mapping[str, str],
+        command: str | None = "exchange",
     ) -> None:
-        """An error: what was wrong, what to do, and the stable code, on stderr."""
-        advice = self.words.advice(codes)
+        """An error: what was wrong, what to do, and the stable code, on stderr.
+
+        ``command`` is the one whose help says more; None: the message says all.
+        """
+        advice = self.words.advice(codes, command) if command else ""
         if self.as_json:
             row = {
                 "error": codes[0],
@@ -101,26 +121,35 @@ class Output:
 
     def _print_table(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
         # rich takes 50 ms to import, so only where a table is drawn.
-        from rich import box
         from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in columns:
-            numeric = isinstance(rows[0].get(column), int)
-            table.add_column(
-                self.words(column),
-                justify="right" if numeric else "left",
-                no_wrap=column in {"envelope_id", "unit_id", "profile"},
-                overflow="fold",
-            )
-        for row in rows:
-            table.add_row(*(Text(self._shown(column, row.get(column))) for column in columns))
+        from exchange_client.cli.tables import draw
+
+        # One zone for all times, so that the header can say it once.
+        zone = datetime.now().astimezone()
         console = Console(file=sys.stdout)
         if not console.is_terminal:  # a pipe has no width: never wrap what programs cut apart
             console.width = 10_000
-        console.print(table)
+        first = [rows[0].get(column) for column in columns]
+        draw(
+            console,
+            [self._header(column, rows, zone) for column in columns],
+            [[self._cell(column, row.get(column), zone) for column in columns] for row in rows],
+            folded={place for place, column in enumerate(columns) if column in _FOLDED},
+            numeric={place for place, value in enumerate(first) if isinstance(value, int)},
+        )
+
+    def _header(self, column: str, rows: Sequence[Row], zone: datetime) -> str:
+        word = self.words(column)
+        if any(isinstance(row.get(column), datetime) for row in rows):
+            offset = zone.isoformat()[-len("+00:00") :]
+            return f"{word} (UTC{offset})" if zone.utcoffset() else f"{word} (UTC)"
+        return word
+
+    def _cell(self, column: str, value: object, zone: datetime) -> str:
+        if isinstance(value, datetime):
+            return f"{value.astimezone(zone.tzinfo):%Y-%m-%d %H:%M:%S}"
+        return self._shown(column, value)
 
     def _shown(self, key: str, value: object) -> str:
         if value is None:
@@ -141,3 +170,6 @@ class Output:
 
 _TRANSLATED = frozenset({"state", "urgency", "type", "reason_code", "kind", "status"})
 """Columns whose values are words of ours, not of those who wrote the document."""
+
+_FOLDED = frozenset({"title", "name", "groups", "deliveries", "reason", "error"})
+"""Columns of running text; everything else is to be copied and stays in one line."""

@@ -44,7 +44,11 @@ def list_(context: click.Context) -> int:
     rows = [_described(directory, name) for name in locations.profile_names(directory)]
     columns = ["profile", "unit_id", "system", "seal", "address", "not_after"]
     broken = any("error" in row for row in rows)
-    settings_of(context).output.table(rows, [*columns, "error"] if broken else columns)
+    output = settings_of(context).output
+    if rows:
+        output.table(rows, [*columns, "error"] if broken else columns)
+    else:
+        output.notice("no_profiles", directory=str(directory))
     return PARTLY if broken else DONE
 
 

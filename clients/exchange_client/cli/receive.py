@@ -101,7 +101,10 @@ class _Taking:
         return state == "PENDING" or (state == "DELIVERED" and self.sign)
 
     async def _take(self, delivery: AsyncDelivery) -> None:
-        document = await delivery.download(self.out)
+        try:
+            document = await delivery.download(self.out)
+        except OSError as error:  # names what is inside by its last part alone
+            raise OSError(error.errno, error.strerror, str(self.out.absolute())) from error
         if self.sign and delivery.state.value == "DELIVERED":
             await delivery.sign_for()
         self.taken += 1

@@ -8,6 +8,7 @@ import click
 
 from exchange_client.cli.command import Command, run, settings_of
 from exchange_client.cli.inbox import row_of
+from exchange_client.cli.values import REASONS, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 @click.option(
     "--reason",
     required=True,
-    metavar="CODE",
-    help="NOT_OUR_REMIT, RULE_VIOLATION, GENRE_OR_FORMAT, NOT_CONSULTED, BAD_SIGNATURE, "
-    "DIGEST_MISMATCH, WRONG_RECIPIENT, DUPLICATE or OTHER.",
+    type=OneOf(REASONS),
+    help="Why it is refused.",
 )
 @click.option("--text", help="The reason in words; required with OTHER.")
 @click.pass_context
@@ -29,6 +29,8 @@ def refuse(context: click.Context, envelope: str, reason: str, text: str | None)
 
     It must have been received, unless it does not verify.
     """
+    if reason == "OTHER" and not (text or "").strip():
+        raise click.UsageError("--text is needed with --reason OTHER")
     settings = settings_of(context)
     row = run(settings, lambda client: _refuse(client, envelope, reason, text))
     settings.output.row(row, "changed")

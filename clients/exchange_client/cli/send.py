@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from document_exchange.errors import SignatureMissing
 from exchange_client.cli.command import Command, Settings, run, settings_of
+from exchange_client.cli.units import members_of
+from exchange_client.cli.values import CATEGORIES, DIRECTIONS, GENRES, URGENCIES, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
     from exchange_client.compose import Metadata
 
 _METADATA: tuple[tuple[str, str], ...] = (
-    ("genre", "NOTICE, LETTER, REPORT, REQUEST, REPLY, ... Default: by direction."),
+    ("genre", "NOTICE, LETTER, REPORT, REQUEST, REPLY, ... 文种. Default: by direction."),
     ("business", "Line of business. Default: DOCUMENT."),
-    ("direction", "UP, DOWN or PARALLEL. Default: PARALLEL."),
-    ("urgency", "NORMAL, URGENT or EXTRA_URGENT. Default: NORMAL."),
+    ("direction", "Towards a superior, a subordinate or a peer. Default: PARALLEL."),
+    ("urgency", "How soon it must be read. Default: NORMAL."),
     ("number", "Document number 发文字号."),
     ("signatory", "Who approved it 签发人; required when it goes UP."),
     ("signed-date", "YYYY-MM-DD. Default: today."),
-    ("category", "PARTY, GOVERNMENT or OTHER."),
+    ("category", "Whose document it is."),
     ("reply-to", "Envelope that this one replies to."),
     ("answers", "What a REPLY answers, if that is no envelope."),
     ("reply-due", "YYYY-MM-DD by which a reply is expected."),
@@ -32,11 +35,17 @@ _METADATA: tuple[tuple[str, str], ...] = (
     ("operator", "Who sends it."),
 )
 
+_VALUES = {"genre": GENRES, "direction": DIRECTIONS, "urgency": URGENCIES, "category": CATEGORIES}
+
 
 def _metadata_options(command: click.Command) -> click.Command:
     """The options for fields of the document, ready to be passed on by name."""
     for name, text in _METADATA:
-        command.params.append(click.Option([f"--{name}"], metavar="TEXT", help=text))
+        values = _VALUES.get(name)
+        kind = click.STRING if values is None else OneOf(values)
+        # All kinds of documents would fill a screen; a wrong one is answered with all of them.
+        metavar = "GENRE" if name == "genre" else None
+        command.params.append(click.Option([f"--{name}"], type=kind, metavar=metavar, help=text))
     return command
 
 
@@ -116,15 +125,18 @@ async def _send(
 
     recipients = await _units(client, to)
     copies = [unit for unit in await _units(client, cc) if unit not in recipients]
-    submission = await client.send(
-        title=title,
-        recipients=recipients,
-        files=files,
-        cc=copies,
-        doc_id=doc_id,
-        signers=[Profile.load(name).require_seal() for name in seals],
-        **cast("Metadata", metadata),
-    )
+    try:
+        submission = await client.send(
+            title=title,
+            recipients=recipients,
+            files=files,
+            cc=copies,
+            doc_id=doc_id,
+            signers=[Profile.load(name).require_seal() for name in seals],
+            **cast("Metadata", metadata),
+        )
+    except SignatureMissing as error:
+        raise _seal_wanted(error, client.unit_id) from error
     return {
         "envelope_id": submission.envelope_id,
         "doc_id": submission.manifest.document.doc_id,
@@ -133,6 +145,19 @@ async def _send(
         "recipients": [each.unit for each in submission.manifest.recipients],
         "repeated": submission.repeated,
     }
+
+
+def _seal_wanted(error: SignatureMissing, own: str) -> SignatureMissing:
+    """The same error in words of the command line."""
+    unit = error.attributes.get("unit")
+    if unit is None:
+        return error
+    wanted = (
+        "and this profile has no seal: use one that has"
+        if unit == own
+        else f"so its seal is needed: give  --seal PROFILE  with a profile of {unit}"
+    )
+    return SignatureMissing(f"{unit} is an issuer, {wanted}", **error.attributes)
 
 
 async def _units(client: AsyncClient, given: tuple[str, ...]) -> list[str]:
@@ -144,7 +169,7 @@ async def _units(client: AsyncClient, given: tuple[str, ...]) -> list[str]:
             continue
         members = [
             unit.unit_id
-            for unit in await client.units(name[1:])
+            for unit in await members_of(client, name[1:])
             if unit.status == "ACTIVE" and unit.unit_id != client.unit_id
         ]
         if not members:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
 from exchange_client.cli.command import Command, run, settings_of
 
-_COLUMNS = ("unit_id", "name", "kind", "organisation_code", "status")
+if TYPE_CHECKING:
+    from exchange_client.client import AsyncClient
+    from exchange_client.model import Unit
+
+_COLUMNS = ("unit_id", "name", "kind", "organisation_code", "status", "groups")
 
 
 @click.command(cls=Command)
@@ -17,7 +22,7 @@ _COLUMNS = ("unit_id", "name", "kind", "organisation_code", "status")
 def units(context: click.Context, group: str | None) -> None:
     """List the units that take part."""
     settings = settings_of(context)
-    found = run(settings, lambda client: client.units(group))
+    found = run(settings, lambda client: members_of(client, group) if group else client.units())
     chinese = settings.output.words.language == "zh"
     rows = [
         {**dataclasses.asdict(unit), "name": unit.name_zh if chinese else unit.name_en}
@@ -27,3 +32,17 @@ def units(context: click.Context, group: str | None) -> None:
         for row in rows:
             del row["name"]
     settings.output.table(rows, _COLUMNS)
+
+
+async def members_of(client: AsyncClient, group: str) -> list[Unit]:
+    """The members of a group; there is none without any.
+
+    Raises:
+        click.UsageError: there is no such group, with those that there are.
+    """
+    members = await client.units(group)
+    if not members:
+        groups = sorted({name for unit in await client.units() for name in unit.groups})
+        known = f"the groups are {', '.join(groups)}" if groups else "no unit is in any group"
+        raise click.UsageError(f"there is no group {group}; {known} (see  exchange units)")
+    return members

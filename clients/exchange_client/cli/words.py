@@ -30,8 +30,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "unit_id": ("unit", "单位编号"),
     "name": ("name", "名称"),
     "kind": ("kind", "类别"),
-    "organisation_code": ("organisation code", "组织机构代码"),
+    "organisation_code": ("org. code", "组织机构代码"),
     "status": ("status", "使用状态"),
+    "groups": ("groups", "所属分组"),
     "profile": ("profile", "配置"),
     "system": ("system", "系统"),
     "seal": ("seal", "电子印章"),
@@ -94,14 +95,20 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "changed": ("{state}: {title} ({envelope_id})", "{state}：{title}（{envelope_id}）"),
     "nothing": ("nothing to show", "没有记录"),
+    "no_profiles": (
+        "there are no profiles in {directory}: set EXCHANGE_CONFIG to the directory that holds "
+        "them, or import one with  exchange profile import DIR",
+        "{directory} 中没有配置：请将 EXCHANGE_CONFIG 设为配置所在目录，"
+        "或用 exchange profile import 导入",
+    ),
     "imported": ("profile {profile} is ready: {system}", "配置 {profile} 已就绪：{system}"),
     "more": (
         "only the newest {limit} are shown; --limit 0 shows all",
         "仅显示最新 {limit} 条；--limit 0 显示全部",
     ),
     "retry": (
-        "no answer yet ({error}); trying again in {wait_s} s",
-        "暂无应答（{error}）；{wait_s} 秒后重试",
+        "{error} ... trying again for {budget_s} s",
+        "{error}……将在 {budget_s} 秒内继续重试",
     ),
     "error": ("error", "错误"),
     "what_to_do": ("what to do", "处理办法"),
@@ -148,6 +155,10 @@ _ADVICE: Mapping[str, tuple[str, str]] = {
         "Correct the document and send it as a new one; the same will be refused again.",
         "请改正后重新发送；原样重发仍会被拒绝。",
     ),
+    "SIGNATURE_MISSING": (
+        "Give the seal of each other issuer with --seal PROFILE.",
+        "请用 --seal 配置名 提供其他发文单位的印章。",
+    ),
     "RECIPIENTS_REFUSED": (
         "Remove or correct the recipients named; see  exchange units.",
         "请删除或更正所列收文单位；可用 exchange units 查询。",
@@ -169,8 +180,11 @@ _ADVICE: Mapping[str, tuple[str, str]] = {
         "Try again later; if it stays, give the operator the time of this message.",
         "请稍后再试；如仍失败，请将出错时间告知管理员。",
     ),
-    "FILES": ("Mend the file or directory that the message names.", "请检查所提示的文件或目录。"),
-    "USAGE": ("See  exchange COMMAND --help.", "请参阅 exchange 命令 --help。"),
+    "FILES": (
+        "Make room, or see that the file or directory exists and may be written by you.",
+        "请腾出空间，或确认文件、目录存在且可写。",
+    ),
+    "USAGE": ("See  {command} --help.", "请参阅 {command} --help。"),
 }
 
 
@@ -195,9 +209,12 @@ class Words:
         text = found[self._place] if found is not None else key
         return text.format(**values) if values else text
 
-    def advice(self, codes: tuple[str, ...]) -> str:
-        """What to do about an error: that of the first of ``codes`` for which there is any."""
+    def advice(self, codes: tuple[str, ...], command: str = "exchange") -> str:
+        """What to do about an error: that of the first of ``codes`` for which there is any.
+
+        ``command`` is the one that was misused, in words of the command line.
+        """
         for code in codes:
             if code in _ADVICE:
-                return _ADVICE[code][self._place]
+                return _ADVICE[code][self._place].format(command=command)
         return ""
