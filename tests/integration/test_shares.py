@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tests.real_centre import (
 )
 
 SERVICE = "/document_exchange.v1.ExchangeService/"
-CALLS, WATCHES, IDLE_S = 3, 2, 1.0
+CALLS, WATCHES, IDLE_S = 3, 2, 3.0
 LIMITS = f"""
 [limits]
 unit_calls = {CALLS}
@@ -106,14 +106,24 @@ async def test_uploads_give_their_places_back_however_they_end(small: CentreInsi
     async with small.stub(small.unit(SENDER)) as stub:
 
         async def fill(filled: Any) -> list[Any]:
-            """As many uploads without a header as may be open."""
-            calls = [filled.Submit() for _ in range(CALLS)]
-            for call in calls:
-                await call.wait_for_connection()
-            async with asyncio.timeout(10):
-                while type(await refusal(stub.Submit(iter(())))) is not TooManyCalls:
-                    pass
-            return calls
+            """As many uploads without a header as may be open.
+
+            Those of before may still have their places, so that of these some are refused; then
+            all of them go, and it is tried again.
+            """
+            async with asyncio.timeout(30):
+                while True:
+                    calls = [filled.Submit() for _ in range(CALLS)]
+                    for call in calls:
+                        with suppress(grpc.aio.AioRpcError):
+                            await call.wait_for_connection()
+                    full = type(await refusal(stub.Submit(iter(())))) is TooManyCalls
+                    ends = [asyncio.create_task(call.code()) for call in calls]
+                    ended, _ = await asyncio.wait(ends, timeout=IDLE_S / 10)
+                    if full and not ended:
+                        return calls
+                    for call in calls:
+                        call.cancel()
 
         for call in await fill(stub):
             call.cancel()
