@@ -43,12 +43,19 @@ class _LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for ``work``, cancelling it if the waiting is interrupted (Ctrl-C)."""
-        future = asyncio.run_coroutine_threadsafe(work, self.loop())
+        loop = self.loop()
         try:
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(work, loop).result()
         except BaseException:
-            future.cancel()
+            # By the coroutine, since Ctrl-C may come before there is a future to cancel.
+            loop.call_soon_threadsafe(_cancel, loop, work)
             raise
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, object]) -> None:
+    for task in asyncio.all_tasks(loop):
+        if task.get_coro() is work:
+            task.cancel()
 
 
 LOOP = _LoopThread()
