@@ -28,14 +28,14 @@ async def answer_of(call: grpc.aio.StreamUnaryCall[Any, Response]) -> Response:
     noted: list[grpc.aio.AioRpcError] = []
 
     def note(ended: grpc.aio.StreamUnaryCall[Any, Response]) -> None:
-        trailers = _at_hand(ended.trailing_metadata())
+        trailers = _immediate(ended.trailing_metadata())
         if any(name == DETAILS for name, _ in trailers):
             noted.append(
                 grpc.aio.AioRpcError(
-                    _at_hand(ended.code()),
-                    _at_hand(ended.initial_metadata()),
+                    _immediate(ended.code()),
+                    _immediate(ended.initial_metadata()),
                     trailers,
-                    _at_hand(ended.details()),
+                    _immediate(ended.details()),
                 )
             )
 
@@ -46,7 +46,7 @@ async def answer_of(call: grpc.aio.StreamUnaryCall[Any, Response]) -> Response:
         raise (noted[0] if noted else error) from None
 
 
-def _at_hand(reading: Coroutine[Any, Any, T]) -> T:
+def _immediate(reading: Coroutine[Any, Any, T]) -> T:
     """What a coroutine gives that has nothing to wait for, as those of a call that has ended.
 
     Awaited by a task it might be read after it was replaced.

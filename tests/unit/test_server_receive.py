@@ -14,6 +14,7 @@ from document_exchange.errors import (
     PartDigestMismatch,
     PartOutOfOrder,
     PartSizeMismatch,
+    Unavailable,
 )
 from document_exchange.manifest import Part, PartRole
 from exchange_server import receive as module
@@ -121,6 +122,43 @@ async def test_other_bytes_than_the_manifest_says_are_refused(
 ) -> None:
     with pytest.raises(refusal):
         await receive([part("a", b"aaaa"), part("b", b"bbbb")], chunks, Store())
+
+
+class SlowStore(Store):
+    """Stores nothing before ``go``, or fails then."""
+
+    def __init__(self, failure: ExchangeError | None = None) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+        self._failure = failure
+
+    async def put(self, key: str, data: bytes | bytearray, sha256: bytes | None = None) -> None:
+        self.asked.set()
+        await self.go.wait()
+        if self._failure is not None:
+            raise self._failure
+        await super().put(key, data)
+
+
+async def test_nothing_counts_as_received_before_it_is_stored() -> None:
+    store = SlowStore()
+    receiving = asyncio.create_task(receive([part("a", b"aaaa")], [("a", b"aaaa")], store))
+    await store.asked.wait()
+    # Far more turns of the loop than an answer that does not wait would take.
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not receiving.done()
+    store.go.set()
+    received = await asyncio.wait_for(receiving, 10)
+    assert set(store.objects) == {block.key for block in received.blocks}
+
+
+async def test_what_the_store_does_not_take_is_not_received() -> None:
+    store = SlowStore(Unavailable("the disk is full"))
+    store.go.set()
+    with pytest.raises(Unavailable, match="disk is full"):
+        await receive([part("a", b"aaaa")], [("a", b"aaaa")], store)
 
 
 async def test_a_stream_that_pauses_too_long_is_given_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -65,6 +66,7 @@ class Centre:
     registry: Registry = START
     now: datetime = NOW
     accepted: list[Acceptance] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
     meanwhile: Callable[[Centre], None] = lambda centre: None
 
     async def registry_version(self) -> tuple[int, datetime]:
@@ -82,11 +84,14 @@ class Centre:
         return ""
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
+        assert {block.key for block in acceptance.blocks} == self.stored, "bytes come first"
         self.accepted.append(acceptance)
         return Outcome("ACCEPTED")
 
     async def put(self, key: str, data: bytes | bytearray, sha256: bytes | None = None) -> None:
-        pass
+        for _ in range(100):  # a store takes its time
+            await asyncio.sleep(0)
+        self.stored.add(key)
 
     async def submit(self) -> Submitted:
         follower = RegistryFollower(self, clock=lambda: self.now, interval_s=3600)
