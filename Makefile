@@ -19,7 +19,7 @@ ARGS ?=
 FILES ?=
 
 PROTOS := $(sort $(wildcard proto/document_exchange/v1/*.proto))
-SOURCES := $(wildcard document_exchange exchange_server clients certs demo bench proto tests)
+SOURCES := $(wildcard document_exchange exchange_runtime exchange_server clients certs demo bench proto tests)
 
 .PHONY: help setup demo run test pytest acceptance bench lint imports types proto proto-check \
 	requirements clean

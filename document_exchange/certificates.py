@@ -21,6 +21,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, Policy
 from document_exchange import identity
 from document_exchange.errors import (
     ConfigurationError,
+    RevocationListNotInForce,
     SealExpired,
     SealNotTrusted,
     SealRevoked,
@@ -231,7 +232,7 @@ class SealTrust:
         ):
             revocations = self._revocations(crl.public_bytes(serialization.Encoding.DER), issuer)
             if not revocations.this_update <= at < revocations.next_update:
-                raise SealNotTrusted(
+                raise RevocationListNotInForce(
                     f"the revocation list that covers {name} was in force from "
                     f"{revocations.this_update:%Y-%m-%dT%H:%M:%SZ} to "
                     f"{revocations.next_update:%Y-%m-%dT%H:%M:%SZ}, not at {at.isoformat()}",

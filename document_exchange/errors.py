@@ -7,9 +7,14 @@
     │   ├── CertificateNotAdmitted        not in the registry of certificates
     │   ├── CertificateExpired
     │   ├── CertificateRevoked
-    │   └── UnitNotActive                 the unit is suspended or closed
+    │   ├── UnitNotActive                 the unit is suspended or closed
+    │   ├── SystemNotActive               the system of the unit is
+    │   └── StaffNotActive                the member of staff is, or has another role now
     ├── NotPermitted                    authenticated, but this may not be done
-    │   └── SenderMismatch                the manifest names another sender than the caller
+    │   ├── SenderMismatch                the manifest names another sender than the caller
+    │   ├── RouteDenied                   no rule lets this go from this sender to this recipient
+    │   ├── RoleConflict                  nobody holds two roles
+    │   └── SecondPersonNeeded            who proposed something may not approve it
     ├── NotFound                        does not exist, or is not the caller's to see
     ├── InvalidRequest                  a field of the request itself is wrong
     ├── LimitExceeded                   too large for what was asked; it stays so
@@ -26,7 +31,16 @@
     │   │   ├── SealNotTrusted              chain, issuing CA or purpose
     │   │   ├── SealExpired
     │   │   ├── SealRevoked
-    │   │   └── SealOfAnotherUnit
+    │   │   ├── SealOfAnotherUnit
+    │   │   └── RevocationListNotInForce    the list that should clear the seal does not count then
+    │   ├── TokenRefused                  an enrolment token that is of no use
+    │   │   ├── TokenUnknown                never issued, or withdrawn
+    │   │   ├── TokenExpired
+    │   │   ├── TokenUsed                   it belongs to another pair of keys
+    │   │   └── TokenOfAnotherUnit
+    │   ├── RequestRefused                a signing request: its form, key or signature
+    │   │   ├── IdentityMismatch            it asks for another identity than its holder's
+    │   │   └── KeyReused                   the key was certified for something else, or is lost
     │   ├── RecipientsRefused             names each recipient and why
     │   ├── PartRefused                   the bytes of a part are not as the manifest says
     │   │   ├── PartDigestMismatch
@@ -38,7 +52,9 @@
     ├── VerificationFailed              what the other side sent does not verify (client side)
     ├── Unavailable                     try again later; nothing is known to be wrong
     │   ├── ShuttingDown
+    │   ├── StatusUnknown                 the server can't tell who was revoked, and admits nobody
     │   ├── TooManyCalls                  the caller has its share of calls open
+    │   ├── QuotaExceeded                 the unit has used what it may; says when to come again
     │   └── DeadlinePassed
     └── InternalError                   a fault of ours; the log has it under the same time
 
@@ -116,6 +132,18 @@ class UnitNotActive(Unauthenticated):
     code = "UNIT_NOT_ACTIVE"
 
 
+class SystemNotActive(Unauthenticated):
+    """The system is suspended or closed."""
+
+    code = "SYSTEM_NOT_ACTIVE"
+
+
+class StaffNotActive(Unauthenticated):
+    """This member of staff is not registered, suspended or closed, or has another role now."""
+
+    code = "STAFF_NOT_ACTIVE"
+
+
 class NotPermitted(ExchangeError):
     """The caller may not do this."""
 
@@ -128,6 +156,24 @@ class SenderMismatch(NotPermitted):
     """The manifest names another sender than the caller."""
 
     code = "SENDER_MISMATCH"
+
+
+class RouteDenied(NotPermitted):
+    """No rule lets this document go from this sender to this recipient."""
+
+    code = "ROUTE_DENIED"
+
+
+class RoleConflict(NotPermitted):
+    """This person holds another role; nobody holds two."""
+
+    code = "ROLE_CONFLICT"
+
+
+class SecondPersonNeeded(NotPermitted):
+    """Another person than the one who proposed this must decide about it."""
+
+    code = "SECOND_PERSON_NEEDED"
 
 
 class NotFound(ExchangeError):
@@ -243,6 +289,62 @@ class SealOfAnotherUnit(SignatureRefused):
     code = "SEAL_OF_ANOTHER_UNIT"
 
 
+class RevocationListNotInForce(SignatureRefused):
+    """The revocation list was not in force at that time, so it clears nobody."""
+
+    code = "REVOCATION_LIST_NOT_IN_FORCE"
+
+
+class TokenRefused(Refused):
+    """The enrolment token is of no use."""
+
+    code = "TOKEN_REFUSED"
+    grpc_status = "PERMISSION_DENIED"
+
+
+class TokenUnknown(TokenRefused):
+    """This enrolment token was never issued, or was withdrawn; ask the operator for a new one."""
+
+    code = "TOKEN_UNKNOWN"
+
+
+class TokenExpired(TokenRefused):
+    """The time of this enrolment token is over; ask the operator for a new one."""
+
+    code = "TOKEN_EXPIRED"
+
+
+class TokenUsed(TokenRefused):
+    """This enrolment token was used with another pair of keys; ask the operator for a new one."""
+
+    code = "TOKEN_USED"
+
+
+class TokenOfAnotherUnit(TokenRefused):
+    """This enrolment token was issued for another unit."""
+
+    code = "TOKEN_OF_ANOTHER_UNIT"
+
+
+class RequestRefused(Refused):
+    """The signing request is not acceptable."""
+
+    code = "REQUEST_REFUSED"
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class IdentityMismatch(RequestRefused):
+    """The signing request asks for another identity than the one that its holder has."""
+
+    code = "IDENTITY_MISMATCH"
+
+
+class KeyReused(RequestRefused):
+    """This key can't be certified: it serves something else, or was revoked as compromised."""
+
+    code = "KEY_REUSED"
+
+
 class RecipientsRefused(Refused):
     """Some recipients can't receive this document.
 
@@ -336,11 +438,34 @@ class ShuttingDown(Unavailable):
     code = "SHUTTING_DOWN"
 
 
+class StatusUnknown(Unavailable):
+    """The status of certificates can't be followed at the moment, so nobody is admitted."""
+
+    code = "STATUS_UNKNOWN"
+
+
 class TooManyCalls(Unavailable):
     """The caller has as many calls open as it may; try again when some have ended."""
 
     code = "TOO_MANY_CALLS"
     grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class QuotaExceeded(Unavailable):
+    """The unit has used what it may of this for now.
+
+    ``retry_after_s`` says after how many seconds there is something again; it crosses the wire as
+    google.rpc.RetryInfo.
+    """
+
+    code = "QUOTA_EXCEEDED"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self, message: str | None = None, /, retry_after_s: float = 1.0, **attributes: str
+    ) -> None:
+        super().__init__(message, **attributes)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlinePassed(Unavailable):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -16,6 +18,7 @@ from document_exchange.errors import (
     LimitExceeded,
     NotFound,
     NotPermitted,
+    QuotaExceeded,
     Refused,
     StateConflict,
     Unauthenticated,
@@ -77,8 +80,10 @@ def to_status(error: ExchangeError) -> status_pb2.Status:
     status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc_status), message=message)
     info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)
     details = [_packed(info)]
+    if isinstance(error, QuotaExceeded):
+        details.append(_packed(_retry_info(error.retry_after_s)))
     room = (_MAX_TRAILER_BYTES - _OTHER_TRAILERS_BYTES - _percent_encoded_size(message)) * 3 // 4
-    room -= status.ByteSize() + details[0].ByteSize() + _FRAMING_BYTES
+    room -= status.ByteSize() + sum(each.ByteSize() + _FRAMING_BYTES for each in details)
     omitted = 0
     for name, value in error.attributes.items():
         size = len(name.encode()) + len(value.encode()) + _FRAMING_BYTES
@@ -104,12 +109,15 @@ def from_status(status: status_pb2.Status) -> ExchangeError:
     """The error that ``to_status`` packed; the nearest class for a status made elsewhere."""
     info = error_details_pb2.ErrorInfo()
     statement: envelope_pb2.Statement | None = None
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             detail.Unpack(info)
         elif detail.Is(envelope_pb2.Statement.DESCRIPTOR):
             statement = envelope_pb2.Statement()
             detail.Unpack(statement)
+        elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            detail.Unpack(retry)
     cls = BY_CODE.get(info.reason) if info.domain == DOMAIN else None
     if cls is None:
         cls = _made_elsewhere(status)
@@ -124,6 +132,9 @@ def from_status(status: status_pb2.Status) -> ExchangeError:
             ),
             **info.metadata,
         )
+    if issubclass(cls, QuotaExceeded):
+        retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+        return cls(status.message, retry_after_s=max(0.0, retry_after_s), **info.metadata)
     return cls(status.message, **info.metadata)
 
 
@@ -161,6 +172,12 @@ def _statement(
         if admission
         else None,
     )
+
+
+def _retry_info(delay_s: float) -> Message:
+    info: Message = error_details_pb2.RetryInfo()
+    info.retry_delay.FromTimedelta(timedelta(seconds=delay_s))
+    return info
 
 
 def _packed(message: Message) -> any_pb2.Any:

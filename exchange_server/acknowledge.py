@@ -33,8 +33,10 @@ from document_exchange.errors import (
     UnitNotActive,
 )
 from document_exchange.receipt import Receipt, ReceiptType, State
-from exchange_server import events, policy
-from exchange_server.clock import Clock
+from exchange_runtime import events
+from exchange_runtime.clock import Clock
+from exchange_runtime.values import PreparedEvent, Principal
+from exchange_server import policy
 from exchange_server.positions import Positions
 from exchange_server.registry import RegistryFollower
 from exchange_server.requests import check_identifier, check_shape, envelope_not_found
@@ -43,8 +45,6 @@ from exchange_server.values import (
     DeliveryPosition,
     NewStatement,
     Outcome,
-    PreparedEvent,
-    Principal,
     StatementRecord,
 )
 

@@ -24,27 +24,28 @@ from document_exchange.errors import ConfigurationError, KeyUnusable
 from document_exchange.identity import Kind
 from document_exchange.signer import KeySigner
 from document_exchange.v1 import directory_pb2, directory_pb2_grpc, exchange_pb2, exchange_pb2_grpc
+from exchange_runtime.background import every
+from exchange_runtime.clock import Clock, system_clock
+from exchange_runtime.database import Database
+from exchange_runtime.denials import Denials
+from exchange_runtime.notifications import Notifications
+from exchange_runtime.rpc.guard import Drain, Guard
+from exchange_runtime.rpc.open_calls import OpenCalls
+from exchange_server import policy
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.attention import AttentionHub
-from exchange_server.background import every
 from exchange_server.budget import Budgets
-from exchange_server.clock import Clock, system_clock
 from exchange_server.config import BlobSettings, Settings
 from exchange_server.deliver import Deliverer
-from exchange_server.denials import Denials
 from exchange_server.directory import Directory
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
 from exchange_server.registry import RegistryFollower
 from exchange_server.rpc.directory import DirectoryServicer
 from exchange_server.rpc.exchange import ExchangeServicer
-from exchange_server.rpc.guard import Drain, Guard
-from exchange_server.rpc.open_calls import OpenCalls
 from exchange_server.statements import CentreSeal
 from exchange_server.storage.blobs import MinioBlobStore
-from exchange_server.storage.database import Database
-from exchange_server.storage.ledger import Ledger
-from exchange_server.storage.notifications import Notifications
+from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.submit import Submitter
 from exchange_server.sweep import Sweeper, Swept
 from exchange_server.track import Tracker
@@ -103,11 +104,10 @@ class ExchangeServer:
         registry.on_change(hub.wake_all)
         self._hub = hub
         guard = Guard(
-            registry,
+            policy.Admission(registry, self._clock),
             denials,
             self._drain,
-            OpenCalls(limits.unit_calls, limits.unit_watches),
-            self._clock,
+            OpenCalls(limits.unit_calls, limits.unit_watches, policy.WATCHES),
             unary_limit_s=limits.call_s,
             upload_limit_s=limits.longest_upload_s,
         )
@@ -135,7 +135,7 @@ class ExchangeServer:
 
     async def _open_database(self) -> Database:
         settings = self._settings.ledger
-        database = Database(
+        database = ledger_database(
             settings.dsn.get_secret_value(),
             connections=settings.connections,
             timeout_s=settings.timeout_s,
@@ -284,7 +284,7 @@ def load_signer(certificate_path: Path, key_path: Path) -> KeySigner:
 async def sweep(settings: Settings, *, remove: bool) -> Swept:
     """One sweep over the blob store, outside of any server."""
     limits = settings.limits
-    database = Database(
+    database = ledger_database(
         settings.ledger.dsn.get_secret_value(),
         connections=2,
         timeout_s=settings.ledger.timeout_s,

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from exchange_server.background import surviving
+from exchange_runtime.background import surviving
 
 log = structlog.get_logger(__name__)
 

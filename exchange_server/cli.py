@@ -35,7 +35,8 @@ def run(config: Path) -> None:
     os.environ["GRPC_SSL_CIPHER_SUITES"] = _NO_TLS_1_2
     import uvloop
 
-    from exchange_server import app, logs, memory
+    from exchange_runtime import logs, memory
+    from exchange_server import app
     from exchange_server.config import load
 
     memory.bound_allocator()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from document_exchange.errors import InternalError, InvalidRequest, NotFound
 from document_exchange.receipt import State
+from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
 from exchange_server.positions import Positions
 from exchange_server.receive import SLOWEST_BYTES_PER_S
@@ -21,7 +22,6 @@ from exchange_server.values import (
     Block,
     DeliveryPosition,
     DeliverySummary,
-    Principal,
 )
 
 CHUNK_BYTES = 256 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from document_exchange.errors import (
@@ -18,8 +19,9 @@ from document_exchange.errors import (
 )
 from document_exchange.identity import Kind
 from document_exchange.manifest import Manifest
-from exchange_server.registry import Registry
-from exchange_server.values import Principal
+from exchange_runtime.clock import Clock
+from exchange_runtime.values import Principal
+from exchange_server.registry import Registry, RegistryFollower
 
 _EXCHANGE = "/document_exchange.v1.ExchangeService/"
 _DIRECTORY = "/document_exchange.v1.DirectoryService/"
@@ -58,6 +60,30 @@ NOT_WAITED_FOR = frozenset(
     {_HEALTH + "Check", _HEALTH + "Watch", _REFLECTION + "ServerReflectionInfo"}
 )
 """The methods that go on while a server shuts down, and are cut off at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the interceptor asks: the rules below over the registry as it is followed."""
+
+    registry: RegistryFollower
+    clock: Clock
+
+    def may_call(self, principal: Principal, method: str) -> None:
+        """See ``may_call``."""
+        may_call(principal, method)
+
+    def still_admitted(self, principal: Principal) -> None:
+        """See ``admit``.
+
+        Raises:
+            Unavailable: the registry can't be followed, so nobody is admitted.
+        """
+        admit(self.registry.current(), principal, self.clock())
+
+    def is_waited_for(self, method: str) -> bool:
+        """Whether a server that shuts down waits for the calls of this method."""
+        return method not in NOT_WAITED_FOR
 
 
 def may_call(principal: Principal, method: str) -> None:

@@ -10,14 +10,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
-from document_exchange.errors import Unavailable
-from exchange_server.clock import Clock, system_clock
+from document_exchange.errors import StatusUnknown, Unavailable
+from exchange_runtime.clock import Clock, system_clock
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,73 @@ class Unit:
     acts_for: tuple[str, ...]
     status: str
     """ACTIVE, SUSPENDED or CLOSED."""
+    contact: str = ""
+    successor: str = ""
+    """The unit that took over when this one was closed; empty if none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """An office system of a unit, where the registry describes it."""
+
+    unit_id: str
+    name: str
+    description: str
+    contact: str
+    status: str
+    """ACTIVE, SUSPENDED or CLOSED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """A person who administers or audits the centre."""
+
+    name: str
+    person: str
+    """Personnel number."""
+    full_name: str
+    role: str
+    """operator, security or auditor."""
+    status: str
+    """ACTIVE, SUSPENDED or CLOSED."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The names of a list of units; its members are the units that name it."""
+
+    group_id: str
+    name_zh: str
+    name_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A rule about who may send what to whom; ``*`` stands for everything."""
+
+    route_id: str
+    effect: str
+    """ALLOW or DENY."""
+    sender: str
+    """unit:ID, group:ID or *."""
+    recipient: str
+    business: str
+    genre: str
+    direction: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a unit may use over all server processes; 0 is no limit."""
+
+    unit_id: str
+    """``*`` is for every unit without a quota of its own."""
+    calls_per_minute: int
+    submissions_per_minute: int
+    bytes_per_minute: int
+    bytes_in_flight: int
+    open_streams: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +117,8 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     revoked: bool
+    role: str = ""
+    """Of staff: operator, security or auditor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +142,14 @@ class Registry:
     root_crls: tuple[Crl, ...] = ()
     """Some of the newest, in any order; they may include lists that have not begun."""
     seal_crls: tuple[Crl, ...] = ()
+    directory: int = 0
+    """The version of what decides who may send what to whom."""
+    systems: Mapping[tuple[str, str], System] = field(default_factory=dict)
+    """By unit_id and name; a system without an entry is active."""
+    staff: Mapping[str, Staff] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
 
     def crls_in_force(self, now: datetime) -> tuple[Crl, Crl]:
         """The CRLs (root, seal CA) that a verifier of this moment's statements will need.
@@ -161,7 +238,7 @@ class RegistryFollower:
                 of this process and of the ledger differ.
         """
         if self._registry is None or self.age_s() > self._max_age_s:
-            raise Unavailable("the status of certificates can't be followed at the moment")
+            raise StatusUnknown
         ahead_s = self._clock_ahead().total_seconds()
         if abs(ahead_s) > self._clock_tolerance.total_seconds():
             raise Unavailable(

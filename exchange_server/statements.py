@@ -15,8 +15,9 @@ from document_exchange.certificates import SealTrust
 from document_exchange.errors import ConfigurationError, SignatureRefused, Unavailable
 from document_exchange.receipt import Admission, Receipt, ReceiptType, State
 from document_exchange.signer import Signer
+from exchange_runtime.values import PreparedEvent
 from exchange_server.registry import RegistryFollower
-from exchange_server.values import DeliveryPosition, PreparedEvent
+from exchange_server.values import DeliveryPosition
 
 log = structlog.get_logger(__name__)
 

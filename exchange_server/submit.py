@@ -38,9 +38,11 @@ from document_exchange.errors import (
 )
 from document_exchange.identity import Identity
 from document_exchange.manifest import Manifest
-from exchange_server import events, policy
+from exchange_runtime import events
+from exchange_runtime.clock import Clock
+from exchange_runtime.values import Principal
+from exchange_server import policy
 from exchange_server.budget import Budgets
-from exchange_server.clock import Clock
 from exchange_server.receive import BlobWriter, PartReceiver, Received, RecentParts
 from exchange_server.registry import Crl, RegistryFollower
 from exchange_server.statements import CentreSeal
@@ -48,7 +50,6 @@ from exchange_server.values import (
     Acceptance,
     AcceptedEnvelope,
     Outcome,
-    Principal,
     StatementRecord,
 )
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from document_exchange import fields
 from document_exchange.receipt import State
+from exchange_runtime.values import Principal
 from exchange_server.requests import (
     check_identifier,
     check_shape,
@@ -18,7 +19,6 @@ from exchange_server.requests import (
 from exchange_server.values import (
     AcceptedEnvelope,
     DeliveryStatus,
-    Principal,
     StatementRecord,
     SubmissionSummary,
 )

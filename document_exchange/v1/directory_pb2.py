@@ -22,9 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from document_exchange.v1 import authority_pb2 as document__exchange_dot_v1_dot_authority__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$document_exchange/v1/directory.proto\x12\x14\x64ocument_exchange.v1\"\x83\x02\n\x04Unit\x12\x0f\n\x07unit_id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x10\n\x08short_zh\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x19\n\x11organisation_code\x18\x06 \x01(\t\x12\x13\n\x0b\x63redit_code\x18\x07 \x01(\t\x12\x0e\n\x06region\x18\x08 \x01(\t\x12\x14\n\x0cissuer_marks\x18\t \x03(\t\x12\x0e\n\x06groups\x18\n \x03(\t\x12\x10\n\x08\x61\x63ts_for\x18\x0b \x03(\t\x12\x30\n\x06status\x18\x0c \x01(\x0e\x32 .document_exchange.v1.UnitStatus\"H\n\x10ListUnitsRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListUnitsResponse\x12)\n\x05units\x18\x01 \x03(\x0b\x32\x1a.document_exchange.v1.Unit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0eGetUnitRequest\x12\x0f\n\x07unit_id\x18\x01 \x01(\t\";\n\x0fGetUnitResponse\x12(\n\x04unit\x18\x01 \x01(\x0b\x32\x1a.document_exchange.v1.Unit*t\n\nUnitStatus\x12\x1b\n\x17UNIT_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12UNIT_STATUS_ACTIVE\x10\x01\x12\x19\n\x15UNIT_STATUS_SUSPENDED\x10\x02\x12\x16\n\x12UNIT_STATUS_CLOSED\x10\x03\x32\xc8\x01\n\x10\x44irectoryService\x12\\\n\tListUnits\x12&.document_exchange.v1.ListUnitsRequest\x1a\'.document_exchange.v1.ListUnitsResponse\x12V\n\x07GetUnit\x12$.document_exchange.v1.GetUnitRequest\x1a%.document_exchange.v1.GetUnitResponseBs\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$document_exchange/v1/directory.proto\x12\x14\x64ocument_exchange.v1\x1a$document_exchange/v1/authority.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n\x04Unit\x12\x0f\n\x07unit_id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x10\n\x08short_zh\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x19\n\x11organisation_code\x18\x06 \x01(\t\x12\x13\n\x0b\x63redit_code\x18\x07 \x01(\t\x12\x0e\n\x06region\x18\x08 \x01(\t\x12\x14\n\x0cissuer_marks\x18\t \x03(\t\x12\x0e\n\x06groups\x18\n \x03(\t\x12\x10\n\x08\x61\x63ts_for\x18\x0b \x03(\t\x12\x30\n\x06status\x18\x0c \x01(\x0e\x32 .document_exchange.v1.UnitStatus\x12\x0f\n\x07\x63ontact\x18\r \x01(\t\x12\x11\n\tsuccessor\x18\x0e \x01(\t\"H\n\x10ListUnitsRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListUnitsResponse\x12)\n\x05units\x18\x01 \x03(\x0b\x32\x1a.document_exchange.v1.Unit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0eGetUnitRequest\x12\x0f\n\x07unit_id\x18\x01 \x01(\t\";\n\x0fGetUnitResponse\x12(\n\x04unit\x18\x01 \x01(\x0b\x32\x1a.document_exchange.v1.Unit\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"L\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x0f\n\x07members\x18\x04 \x03(\t\"Z\n\x12ListGroupsResponse\x12+\n\x06groups\x18\x01 \x03(\x0b\x32\x1b.document_exchange.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x0f\n\rWhoAmIRequest\">\n\rQuotaStanding\x12\x10\n\x08resource\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x0c\n\x04left\x18\x03 \x01(\x03\"\xb9\x02\n\x0eWhoAmIResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12(\n\x04unit\x18\x02 \x01(\x0b\x32\x1a.document_exchange.v1.Unit\x12\x0c\n\x04role\x18\x03 \x01(\t\x12<\n\x0b\x63\x65rtificate\x18\x04 \x01(\x0b\x32\'.document_exchange.v1.CertificateRecord\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12/\n\x0bserver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstatus_age_s\x18\x07 \x01(\x01\x12\x33\n\x06quotas\x18\x08 \x03(\x0b\x32#.document_exchange.v1.QuotaStanding\x12\x12\n\nlog_origin\x18\t \x01(\t\"j\n\x11\x43heckRouteRequest\x12\x11\n\trecipient\x18\x01 \x01(\t\x12\x10\n\x08\x62usiness\x18\x02 \x01(\t\x12\r\n\x05genre\x18\x03 \x01(\t\x12\x11\n\tdirection\x18\x04 \x01(\t\x12\x0e\n\x06sender\x18\x05 \x01(\t\"9\n\tRouteStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06passed\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"w\n\x12\x43heckRouteResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08route_id\x18\x03 \x01(\t\x12.\n\x05steps\x18\x04 \x03(\x0b\x32\x1f.document_exchange.v1.RouteStep\"C\n\x1aListOwnCertificatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"{\n\x0eOwnCertificate\x12<\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\'.document_exchange.v1.CertificateRecord\x12\x14\n\x0cissued_event\x18\x02 \x01(\x0c\x12\x15\n\rrevoked_event\x18\x03 \x01(\x0c\"r\n\x1bListOwnCertificatesResponse\x12:\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32$.document_exchange.v1.OwnCertificate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1d\n\x1bWatchOwnCertificatesRequest\"\xa5\x01\n\x1cWatchOwnCertificatesResponse\x12;\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32$.document_exchange.v1.OwnCertificateH\x00\x12?\n\tcaught_up\x18\x02 \x01(\x0b\x32*.document_exchange.v1.CertificatesCaughtUpH\x00\x42\x07\n\x05\x65vent\"\x16\n\x14\x43\x65rtificatesCaughtUp*t\n\nUnitStatus\x12\x1b\n\x17UNIT_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12UNIT_STATUS_ACTIVE\x10\x01\x12\x19\n\x15UNIT_STATUS_SUSPENDED\x10\x02\x12\x16\n\x12UNIT_STATUS_CLOSED\x10\x03\x32\xdc\x05\n\x10\x44irectoryService\x12\\\n\tListUnits\x12&.document_exchange.v1.ListUnitsRequest\x1a\'.document_exchange.v1.ListUnitsResponse\x12V\n\x07GetUnit\x12$.document_exchange.v1.GetUnitRequest\x1a%.document_exchange.v1.GetUnitResponse\x12_\n\nListGroups\x12\'.document_exchange.v1.ListGroupsRequest\x1a(.document_exchange.v1.ListGroupsResponse\x12S\n\x06WhoAmI\x12#.document_exchange.v1.WhoAmIRequest\x1a$.document_exchange.v1.WhoAmIResponse\x12_\n\nCheckRoute\x12\'.document_exchange.v1.CheckRouteRequest\x1a(.document_exchange.v1.CheckRouteResponse\x12z\n\x13ListOwnCertificates\x12\x30.document_exchange.v1.ListOwnCertificatesRequest\x1a\x31.document_exchange.v1.ListOwnCertificatesResponse\x12\x7f\n\x14WatchOwnCertificates\x12\x31.document_exchange.v1.WatchOwnCertificatesRequest\x1a\x32.document_exchange.v1.WatchOwnCertificatesResponse0\x01\x42s\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,18 +34,48 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'document_exchange.v1.direct
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.documentexchange.v1P\001Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\252\002\023DocumentExchange.V1'
-  _globals['_UNITSTATUS']._serialized_start=583
-  _globals['_UNITSTATUS']._serialized_end=699
-  _globals['_UNIT']._serialized_start=63
-  _globals['_UNIT']._serialized_end=322
-  _globals['_LISTUNITSREQUEST']._serialized_start=324
-  _globals['_LISTUNITSREQUEST']._serialized_end=396
-  _globals['_LISTUNITSRESPONSE']._serialized_start=398
-  _globals['_LISTUNITSRESPONSE']._serialized_end=485
-  _globals['_GETUNITREQUEST']._serialized_start=487
-  _globals['_GETUNITREQUEST']._serialized_end=520
-  _globals['_GETUNITRESPONSE']._serialized_start=522
-  _globals['_GETUNITRESPONSE']._serialized_end=581
-  _globals['_DIRECTORYSERVICE']._serialized_start=702
-  _globals['_DIRECTORYSERVICE']._serialized_end=902
+  _globals['_UNITSTATUS']._serialized_start=2138
+  _globals['_UNITSTATUS']._serialized_end=2254
+  _globals['_UNIT']._serialized_start=134
+  _globals['_UNIT']._serialized_end=429
+  _globals['_LISTUNITSREQUEST']._serialized_start=431
+  _globals['_LISTUNITSREQUEST']._serialized_end=503
+  _globals['_LISTUNITSRESPONSE']._serialized_start=505
+  _globals['_LISTUNITSRESPONSE']._serialized_end=592
+  _globals['_GETUNITREQUEST']._serialized_start=594
+  _globals['_GETUNITREQUEST']._serialized_end=627
+  _globals['_GETUNITRESPONSE']._serialized_start=629
+  _globals['_GETUNITRESPONSE']._serialized_end=688
+  _globals['_LISTGROUPSREQUEST']._serialized_start=690
+  _globals['_LISTGROUPSREQUEST']._serialized_end=748
+  _globals['_GROUP']._serialized_start=750
+  _globals['_GROUP']._serialized_end=826
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=828
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=918
+  _globals['_WHOAMIREQUEST']._serialized_start=920
+  _globals['_WHOAMIREQUEST']._serialized_end=935
+  _globals['_QUOTASTANDING']._serialized_start=937
+  _globals['_QUOTASTANDING']._serialized_end=999
+  _globals['_WHOAMIRESPONSE']._serialized_start=1002
+  _globals['_WHOAMIRESPONSE']._serialized_end=1315
+  _globals['_CHECKROUTEREQUEST']._serialized_start=1317
+  _globals['_CHECKROUTEREQUEST']._serialized_end=1423
+  _globals['_ROUTESTEP']._serialized_start=1425
+  _globals['_ROUTESTEP']._serialized_end=1482
+  _globals['_CHECKROUTERESPONSE']._serialized_start=1484
+  _globals['_CHECKROUTERESPONSE']._serialized_end=1603
+  _globals['_LISTOWNCERTIFICATESREQUEST']._serialized_start=1605
+  _globals['_LISTOWNCERTIFICATESREQUEST']._serialized_end=1672
+  _globals['_OWNCERTIFICATE']._serialized_start=1674
+  _globals['_OWNCERTIFICATE']._serialized_end=1797
+  _globals['_LISTOWNCERTIFICATESRESPONSE']._serialized_start=1799
+  _globals['_LISTOWNCERTIFICATESRESPONSE']._serialized_end=1913
+  _globals['_WATCHOWNCERTIFICATESREQUEST']._serialized_start=1915
+  _globals['_WATCHOWNCERTIFICATESREQUEST']._serialized_end=1944
+  _globals['_WATCHOWNCERTIFICATESRESPONSE']._serialized_start=1947
+  _globals['_WATCHOWNCERTIFICATESRESPONSE']._serialized_end=2112
+  _globals['_CERTIFICATESCAUGHTUP']._serialized_start=2114
+  _globals['_CERTIFICATESCAUGHTUP']._serialized_end=2136
+  _globals['_DIRECTORYSERVICE']._serialized_start=2257
+  _globals['_DIRECTORYSERVICE']._serialized_end=2989
 # @@protoc_insertion_point(module_scope)

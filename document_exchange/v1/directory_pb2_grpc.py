@@ -45,6 +45,31 @@ class DirectoryServiceStub:
                 request_serializer=document__exchange_dot_v1_dot_directory__pb2.GetUnitRequest.SerializeToString,
                 response_deserializer=document__exchange_dot_v1_dot_directory__pb2.GetUnitResponse.FromString,
                 _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/document_exchange.v1.DirectoryService/ListGroups',
+                request_serializer=document__exchange_dot_v1_dot_directory__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_directory__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/document_exchange.v1.DirectoryService/WhoAmI',
+                request_serializer=document__exchange_dot_v1_dot_directory__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_directory__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
+        self.CheckRoute = channel.unary_unary(
+                '/document_exchange.v1.DirectoryService/CheckRoute',
+                request_serializer=document__exchange_dot_v1_dot_directory__pb2.CheckRouteRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_directory__pb2.CheckRouteResponse.FromString,
+                _registered_method=True)
+        self.ListOwnCertificates = channel.unary_unary(
+                '/document_exchange.v1.DirectoryService/ListOwnCertificates',
+                request_serializer=document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesResponse.FromString,
+                _registered_method=True)
+        self.WatchOwnCertificates = channel.unary_stream(
+                '/document_exchange.v1.DirectoryService/WatchOwnCertificates',
+                request_serializer=document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -65,6 +90,44 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGroups(self, request, context):
+        """Every named list of units 通讯组, ordered by group_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WhoAmI(self, request, context):
+        """The server's view of the caller: identity, standing, quotas, and the server's clock.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckRoute(self, request, context):
+        """Whether a document of this kind may go from the caller's unit to a recipient, and why, step by
+        step. Units learn of the recipient only whether it can be addressed; operators may name any
+        sender and see both sides.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOwnCertificates(self, request, context):
+        """The certificates that were issued to the calling unit (or member of staff), newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOwnCertificates(self, request, context):
+        """The same as a watch: every certificate of the calling unit, then each one that is issued or
+        revoked, as it happens. Does not end by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +140,31 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetUnit,
                     request_deserializer=document__exchange_dot_v1_dot_directory__pb2.GetUnitRequest.FromString,
                     response_serializer=document__exchange_dot_v1_dot_directory__pb2.GetUnitResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=document__exchange_dot_v1_dot_directory__pb2.ListGroupsRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_directory__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=document__exchange_dot_v1_dot_directory__pb2.WhoAmIRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_directory__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'CheckRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRoute,
+                    request_deserializer=document__exchange_dot_v1_dot_directory__pb2.CheckRouteRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_directory__pb2.CheckRouteResponse.SerializeToString,
+            ),
+            'ListOwnCertificates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOwnCertificates,
+                    request_deserializer=document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesResponse.SerializeToString,
+            ),
+            'WatchOwnCertificates': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOwnCertificates,
+                    request_deserializer=document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +222,141 @@ class DirectoryService:
             '/document_exchange.v1.DirectoryService/GetUnit',
             document__exchange_dot_v1_dot_directory__pb2.GetUnitRequest.SerializeToString,
             document__exchange_dot_v1_dot_directory__pb2.GetUnitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/document_exchange.v1.DirectoryService/ListGroups',
+            document__exchange_dot_v1_dot_directory__pb2.ListGroupsRequest.SerializeToString,
+            document__exchange_dot_v1_dot_directory__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/document_exchange.v1.DirectoryService/WhoAmI',
+            document__exchange_dot_v1_dot_directory__pb2.WhoAmIRequest.SerializeToString,
+            document__exchange_dot_v1_dot_directory__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/document_exchange.v1.DirectoryService/CheckRoute',
+            document__exchange_dot_v1_dot_directory__pb2.CheckRouteRequest.SerializeToString,
+            document__exchange_dot_v1_dot_directory__pb2.CheckRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOwnCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/document_exchange.v1.DirectoryService/ListOwnCertificates',
+            document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesRequest.SerializeToString,
+            document__exchange_dot_v1_dot_directory__pb2.ListOwnCertificatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOwnCertificates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/document_exchange.v1.DirectoryService/WatchOwnCertificates',
+            document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesRequest.SerializeToString,
+            document__exchange_dot_v1_dot_directory__pb2.WatchOwnCertificatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

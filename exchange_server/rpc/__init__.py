@@ -1,1 +1,1 @@
-"""The gRPC edge: credentials, the one interceptor, and servicers that decode, step and encode."""
+"""The gRPC edge: servicers that decode a request, take the step and encode its answer."""

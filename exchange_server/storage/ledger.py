@@ -10,9 +10,20 @@ import asyncpg
 
 from document_exchange.manifest import Manifest
 from document_exchange.receipt import ReceiptType, State
+from exchange_runtime.database import Database, named_queries
+from exchange_runtime.values import PreparedEvent
 from exchange_server.attention import Key
-from exchange_server.registry import Certificate, Crl, Registry, Unit
-from exchange_server.storage.database import Database
+from exchange_server.registry import (
+    Certificate,
+    Crl,
+    Group,
+    Quota,
+    Registry,
+    Route,
+    Staff,
+    System,
+    Unit,
+)
 from exchange_server.values import (
     Acceptance,
     AcceptedEnvelope,
@@ -22,7 +33,6 @@ from exchange_server.values import (
     DeliverySummary,
     NewStatement,
     Outcome,
-    PreparedEvent,
     StatementRecord,
     SubmissionSummary,
 )
@@ -30,6 +40,17 @@ from exchange_server.watch import Waiting
 
 _FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+def ledger_database(dsn: str, *, connections: int, timeout_s: float) -> Database:
+    """A pool that knows the queries of ``sql/``; ``open`` it before use."""
+    return Database(
+        dsn,
+        queries=named_queries(__package__),
+        name="exchange-server",
+        connections=connections,
+        timeout_s=timeout_s,
+    )
 
 
 class Ledger:
@@ -51,17 +72,17 @@ class Ledger:
         return now
 
     async def load_registry(self) -> Registry:
-        version, units, certificates, businesses, crls = await self._db.transaction(
-            ["registry_version", "units", "certificates", "businesses", "newest_crls"]
-        )
+        names = ["registry_version", "units", "certificates", "businesses", "newest_crls"]
+        more = ["systems", "staff", "groups", "routes", "quotas"]
+        found = dict(zip(names + more, await self._db.transaction(names + more), strict=True))
         lists: dict[str, list[Crl]] = defaultdict(list)
-        for row in crls:
+        for row in found["newest_crls"]:
             lists[row["issuer"]].append(
                 Crl(row["number"], row["this_update"], row["next_update"], row["der"])
             )
         return Registry(
-            version=version[0]["version"],
-            units={row["unit_id"]: _unit(row) for row in units},
+            version=found["registry_version"][0]["version"],
+            units={row["unit_id"]: _unit(row) for row in found["units"]},
             certificates={
                 row["fingerprint"]: Certificate(
                     row["identity"],
@@ -69,12 +90,19 @@ class Ledger:
                     row["not_before"],
                     row["not_after"],
                     row["revoked"],
+                    row["role"],
                 )
-                for row in certificates
+                for row in found["certificates"]
             },
-            businesses=frozenset(row["code"] for row in businesses),
+            businesses=frozenset(row["code"] for row in found["businesses"]),
             root_crls=tuple(lists["root"]),
             seal_crls=tuple(lists["seal-ca"]),
+            directory=found["registry_version"][0]["directory"],
+            systems={(row["unit_id"], row["name"]): System(**row) for row in found["systems"]},
+            staff={row["name"]: Staff(**row) for row in found["staff"]},
+            groups={row["group_id"]: Group(**row) for row in found["groups"]},
+            routes=tuple(Route(**row) for row in found["routes"]),
+            quotas={row["unit_id"]: Quota(**row) for row in found["quotas"]},
         )
 
     async def ensure_partitions(self) -> int:
@@ -364,6 +392,8 @@ def _unit(row: asyncpg.Record) -> Unit:
         groups=tuple(row["groups"]),
         acts_for=tuple(row["acts_for"]),
         status=row["status"],
+        contact=row["contact"],
+        successor=row["successor"],
     )
 
 

@@ -18,8 +18,7 @@ from document_exchange.errors import ExchangeError, Unavailable
 from document_exchange.v1 import directory_pb2, directory_pb2_grpc
 from exchange_server.embedded import EmbeddedPostgres
 from exchange_server.registry import RegistryFollower
-from exchange_server.storage.database import Database
-from exchange_server.storage.ledger import Ledger
+from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.storage.migrate import migrate
 from tests.real_centre import SENDER, CentreInside, typed
 
@@ -60,7 +59,7 @@ async def test_a_ledger_that_stops_closes_the_registry_until_it_is_back(tmp_path
     """The follower alone, on a PostgreSQL of its own that is stopped and started again."""
     with EmbeddedPostgres(tmp_path) as postgres:
         await asyncio.to_thread(migrate, postgres.dsn("owner"))
-        database = Database(postgres.dsn("exchange"), connections=2, timeout_s=5)
+        database = ledger_database(postgres.dsn("exchange"), connections=2, timeout_s=5)
         await database.open()
         ledger = Ledger(database, longest_upload=timedelta(hours=4))
         follower = RegistryFollower(ledger, interval_s=0.02, max_age_s=0.5)

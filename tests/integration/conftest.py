@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from exchange_client.testing import local_centre_fixture
 
+from exchange_runtime.database import Database
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.storage import database as database_module
-from exchange_server.storage.database import Database
 
 SMALL_CITY = Path(__file__).parent / "small_city.toml"
 
@@ -20,15 +19,18 @@ local_centre = local_centre_fixture(registry=SMALL_CITY)
 
 @pytest.fixture
 async def open_database(
-    postgres: EmbeddedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+    postgres: EmbeddedPostgres, database: str
 ) -> AsyncIterator[Callable[[Mapping[str, str], int], Awaitable[Database]]]:
     """Opens pools that know these queries, of so many connections; closes them at the end."""
     async with AsyncExitStack() as stack:
 
         async def open_(queries: Mapping[str, str], connections: int) -> Database:
-            monkeypatch.setattr(database_module, "named_queries", lambda: queries)
             opened = Database(
-                postgres.dsn("owner", database), connections=connections, timeout_s=10
+                postgres.dsn("owner", database),
+                queries=queries,
+                name="tests",
+                connections=connections,
+                timeout_s=10,
             )
             await opened.open()
             stack.push_async_callback(opened.close)

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from document_exchange.errors import InternalError, InvalidRequest
+from exchange_runtime.database import Database
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.storage.database import Database
 
 OpenDatabase: TypeAlias = Callable[[Mapping[str, str], int], Awaitable[Database]]
 

@@ -24,7 +24,7 @@ from document_exchange import manifest
 from document_exchange.errors import ExchangeError, RecipientsRefused
 from document_exchange.manifest import Manifest
 from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
-from exchange_server.rpc.unread import LONGEST_S, MOST_BYTES
+from exchange_runtime.rpc.unread import LONGEST_S, MOST_BYTES
 from tests.real_centre import (
     RECIPIENT,
     SENDER,

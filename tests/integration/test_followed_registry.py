@@ -10,11 +10,10 @@ import asyncpg
 import pytest
 
 from document_exchange.errors import Unavailable
-from exchange_server.clock import system_clock
+from exchange_runtime.clock import system_clock
 from exchange_server.embedded import EmbeddedPostgres
 from exchange_server.registry import Registry, RegistryFollower
-from exchange_server.storage.database import Database
-from exchange_server.storage.ledger import Ledger
+from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.storage.migrate import migrate
 
 HOUR = timedelta(hours=1)
@@ -23,7 +22,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(scope="module")
 async def ledger(postgres: EmbeddedPostgres, database: str) -> AsyncIterator[Ledger]:
     await asyncio.to_thread(migrate, postgres.dsn("owner", database))
-    opened = Database(postgres.dsn("exchange", database), connections=2, timeout_s=10)
+    opened = ledger_database(postgres.dsn("exchange", database), connections=2, timeout_s=10)
     await opened.open()
     yield Ledger(opened, longest_upload=4 * HOUR)
     await opened.close()

@@ -16,11 +16,11 @@ from document_exchange import codes, identity, manifest
 from document_exchange.receipt import ReceiptType, State
 from document_exchange.transitions import TRANSITIONS
 from document_exchange.v1 import exchange_pb2
-from exchange_server import events
+from exchange_runtime import events
+from exchange_runtime.values import Principal
 from exchange_server.attention import Key
-from exchange_server.storage.database import Database
-from exchange_server.storage.ledger import Ledger
-from exchange_server.values import DeliveryPosition, NewStatement, Principal, StatementRecord
+from exchange_server.storage.ledger import Ledger, ledger_database
+from exchange_server.values import DeliveryPosition, NewStatement, StatementRecord
 from tests.real_centre import (
     RECIPIENT,
     SENDER,
@@ -54,7 +54,7 @@ async def test_the_guard_in_the_database_is_the_table_in_the_code(
 @pytest.fixture
 async def ledger(local_centre: LocalCentre) -> AsyncIterator[Ledger]:
     dsn = local_centre.description["ledger"]["dsn_exchange"]
-    database = Database(dsn, connections=2, timeout_s=10)
+    database = ledger_database(dsn, connections=2, timeout_s=10)
     await database.open()
     yield Ledger(database, longest_upload=timedelta(hours=4))
     await database.close()

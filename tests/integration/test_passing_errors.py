@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from document_exchange.errors import Unavailable
+from exchange_runtime.database import Database
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.storage.database import Database
 
 OpenDatabase: TypeAlias = Callable[[Mapping[str, str], int], Awaitable[Database]]
 

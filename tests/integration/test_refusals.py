@@ -24,10 +24,9 @@ from document_exchange import codes, event, identity, manifest, receipt, times
 from document_exchange.errors import ExchangeError, Refused
 from document_exchange.receipt import Receipt, ReceiptType
 from document_exchange.v1 import envelope_pb2, exchange_pb2
-from exchange_server.denials import traceable
+from exchange_runtime.denials import traceable
 from exchange_server.storage.blobs import Blob, MinioBlobStore
-from exchange_server.storage.database import Database
-from exchange_server.storage.ledger import Ledger
+from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.sweep import Sweeper
 from tests.forgeries import (
     BIG,
@@ -115,7 +114,8 @@ async def inside(local_centre: LocalCentre) -> CentreInside:
 
 @pytest.fixture(scope="session")
 async def stores(inside: CentreInside) -> AsyncIterator[Stores]:
-    database = Database(inside.description["ledger"]["dsn_exchange"], connections=2, timeout_s=30)
+    dsn = inside.description["ledger"]["dsn_exchange"]
+    database = ledger_database(dsn, connections=2, timeout_s=30)
     await database.open()
     blobs = MinioBlobStore(**inside.description["blobs"], secure=False)
     yield Stores(Ledger(database, longest_upload=LONGEST_UPLOAD), blobs)

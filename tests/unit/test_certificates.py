@@ -25,7 +25,13 @@ from document_exchange.certificates import (
     load_chain_pem,
     load_pem,
 )
-from document_exchange.errors import ConfigurationError, SealExpired, SealNotTrusted, SealRevoked
+from document_exchange.errors import (
+    ConfigurationError,
+    RevocationListNotInForce,
+    SealExpired,
+    SealNotTrusted,
+    SealRevoked,
+)
 from document_exchange.identity import Identity, Kind
 from document_exchange.revocations import read_crl
 from tests.pki_for_tests import (
@@ -381,7 +387,7 @@ class TestRevocation:
             CrlPair(other.root_crl, in_force.seal_crl),
             CrlPair(in_force.root_crl, other.seal_crl),
         ):
-            with pytest.raises(SealNotTrusted, match="in force"):
+            with pytest.raises(RevocationListNotInForce, match="in force"):
                 check(SEAL, crls=crls)
 
     def test_a_list_counts_from_its_first_second(self) -> None:

@@ -25,8 +25,8 @@ from document_exchange.errors import (
     Unavailable,
     VerificationFailed,
 )
-from exchange_server.denials import DENIALS, Denials
-from exchange_server.values import PreparedEvent, Principal
+from exchange_runtime.denials import DENIALS, Denials
+from exchange_runtime.values import PreparedEvent, Principal
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 SUBMIT = "/document_exchange.v1.ExchangeService/Submit"

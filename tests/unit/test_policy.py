@@ -20,9 +20,9 @@ from document_exchange.errors import (
 )
 from document_exchange.identity import Kind
 from document_exchange.v1 import directory_pb2, exchange_pb2
+from exchange_runtime.values import Principal
 from exchange_server import policy
 from exchange_server.registry import Certificate, Registry, Unit
-from exchange_server.values import Principal
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 DAY = timedelta(days=1)

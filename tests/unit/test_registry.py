@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from document_exchange.errors import Unavailable
+from exchange_runtime.clock import system_clock
 from exchange_server import registry as registry_module
-from exchange_server.clock import system_clock
 from exchange_server.registry import Crl, Registry, RegistryFollower
 
 FOREVER_S = 3600.0

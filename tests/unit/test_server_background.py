@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from document_exchange.errors import Unavailable
+from exchange_runtime.background import every
+from exchange_runtime.database import Database
+from exchange_runtime.notifications import Notifications
 from exchange_server.attention import AttentionHub
-from exchange_server.background import every
-from exchange_server.storage.database import Database
-from exchange_server.storage.notifications import Notifications
 
 UNEXPECTED = (ValueError("nobody thought of this"), Unavailable(), KeyError("nor of this"))
 

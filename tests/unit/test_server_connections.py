@@ -11,11 +11,12 @@ import pytest
 
 from document_exchange import identity
 from document_exchange.errors import CertificateExpired
+from exchange_runtime.values import Principal
 from exchange_server import app, policy
 from exchange_server.attention import AttentionHub, Key
 from exchange_server.config import Limits, Settings
 from exchange_server.registry import Certificate, Registry
-from exchange_server.values import DeliverySummary, Principal, SubmissionSummary
+from exchange_server.values import DeliverySummary, SubmissionSummary
 from exchange_server.watch import Waiting, Watcher
 from tests.pki_for_tests import DAY, NOW, TRUST_DOMAIN
 

@@ -13,13 +13,14 @@ import pytest
 
 from document_exchange import identity
 from document_exchange.errors import InternalError, InvalidRequest
+from exchange_runtime.clock import system_clock
+from exchange_runtime.values import Principal
 from exchange_server import deliver
 from exchange_server.budget import Budgets
-from exchange_server.clock import system_clock
 from exchange_server.deliver import CHUNK_BYTES, Deliverer, DeliveryLedger
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
-from exchange_server.values import Block, Principal
+from exchange_server.values import Block
 
 MIB = 1024 * 1024
 ENVELOPE = "019a0000-0000-7000-8000-000000000001"

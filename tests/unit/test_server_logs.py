@@ -10,7 +10,7 @@ _PROGRAM = """
 from datetime import UTC, datetime
 from pathlib import Path
 import structlog
-from exchange_server import logs
+from exchange_runtime import logs
 
 logs.configure("info")
 log = structlog.get_logger()

@@ -17,9 +17,9 @@ from document_exchange.errors import (
     Unavailable,
 )
 from document_exchange.manifest import Part, PartRole
+from exchange_runtime.clock import system_clock
 from exchange_server import receive as module
 from exchange_server.budget import Budgets
-from exchange_server.clock import system_clock
 from exchange_server.receive import BLOCK_BYTES, PartReceiver, Received
 from exchange_server.recent import RecentParts
 

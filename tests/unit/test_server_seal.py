@@ -14,10 +14,10 @@ from document_exchange import codes, identity, signature
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import ConfigurationError, Unavailable
 from document_exchange.manifest import sha256_hex
-from exchange_server import events
+from exchange_runtime import events
+from exchange_runtime.values import Principal
 from exchange_server.registry import Certificate, Registry, RegistryFollower
 from exchange_server.statements import CentreSeal, Signed
-from exchange_server.values import Principal
 from tests.pki_for_tests import (
     CENTRE_SEAL_ID,
     DAY,

@@ -10,15 +10,16 @@ from typing import Any, cast
 
 from document_exchange import identity
 from document_exchange.v1 import exchange_pb2
+from exchange_runtime.clock import system_clock
+from exchange_runtime.rpc import caller
+from exchange_runtime.values import Principal
 from exchange_server.attention import AttentionHub, Key
 from exchange_server.budget import Budgets
-from exchange_server.clock import system_clock
 from exchange_server.deliver import Deliverer, DeliveryLedger
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
-from exchange_server.rpc import caller
 from exchange_server.rpc.exchange import ExchangeServicer
-from exchange_server.values import Block, Principal
+from exchange_server.values import Block
 from exchange_server.watch import Watcher, WatchLedger
 
 MIB = 1024 * 1024

@@ -19,12 +19,13 @@ from document_exchange.errors import (
     Unavailable,
 )
 from document_exchange.manifest import Manifest
+from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
 from exchange_server.recent import RecentParts
 from exchange_server.registry import Certificate, Crl, Registry, RegistryFollower, Unit
 from exchange_server.statements import CentreSeal
 from exchange_server.submit import Submitted, Submitter
-from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome, Principal
+from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome
 from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
 from tests.real_centre import RECIPIENT, SENDER, envelope, part
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from document_exchange.v1 import exchange_pb2
-from exchange_server.rpc.unread import MOST_BYTES, read_out
+from exchange_runtime.rpc.unread import MOST_BYTES, read_out
 
 KIB = 1024
 STILL_WAITED_FOR_S = 30.0

@@ -311,7 +311,7 @@ class TestEnvelope:
 
     def test_lists_that_were_not_in_force_at_acceptance_do_not_do(self) -> None:
         crls = PKI.crls(this_update=LATER)
-        assert Delivered(crls=crls).fails() == ("envelope.3", "SEAL_NOT_TRUSTED")
+        assert Delivered(crls=crls).fails() == ("envelope.3", "REVOCATION_LIST_NOT_IN_FORCE")
 
     def test_no_signature_can_be_added_stripped_or_swapped(self) -> None:
         good = Delivered()

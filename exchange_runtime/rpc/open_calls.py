@@ -7,20 +7,21 @@ calls are counted for each unit, whatever the connection and system, and for eac
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 
 from document_exchange.errors import TooManyCalls
-from exchange_server import policy
-from exchange_server.values import Principal
+from exchange_runtime.values import Principal
 
 
 class OpenCalls:
     """Counts the open calls of each caller by method."""
 
-    def __init__(self, most_calls: int, most_watches: int) -> None:
+    def __init__(self, most_calls: int, most_watches: int, watches: Set[str]) -> None:
+        """``watches``: the methods whose calls stay open without end."""
         self._most_calls = most_calls
         self._most_watches = most_watches
+        self._watches = watches
         self._open: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
@@ -31,7 +32,7 @@ class OpenCalls:
             TooManyCalls: the caller has all of its places taken.
         """
         caller = principal.unit or str(principal.identity)
-        most = self._most_watches if method in policy.WATCHES else self._most_calls
+        most = self._most_watches if method in self._watches else self._most_calls
         key = (caller, method)
         if self._open[key] >= most:
             raise TooManyCalls(

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -27,15 +27,12 @@ from document_exchange.errors import (
     ShuttingDown,
     Unauthenticated,
 )
-from exchange_server import policy
-from exchange_server.clock import Clock
-from exchange_server.denials import DENIALS, Denials, traceable
-from exchange_server.registry import RegistryFollower
-from exchange_server.rpc import caller
-from exchange_server.rpc.decoding import ReadableRequests, lenient, readable
-from exchange_server.rpc.open_calls import OpenCalls
-from exchange_server.rpc.unread import Request, read_out
-from exchange_server.values import Principal
+from exchange_runtime.denials import DENIALS, Denials, traceable
+from exchange_runtime.rpc import caller
+from exchange_runtime.rpc.decoding import ReadableRequests, lenient, readable
+from exchange_runtime.rpc.open_calls import OpenCalls
+from exchange_runtime.rpc.unread import Request, read_out
+from exchange_runtime.values import Principal
 
 log = structlog.get_logger(__name__)
 
@@ -83,15 +80,30 @@ class Drain:
         return True
 
 
+class Admission(Protocol):
+    """Who may call what, as the service decides it."""
+
+    def may_call(self, principal: Principal, method: str) -> None:
+        """Raise unless the method is on the allow-list for this caller."""
+        ...
+
+    def still_admitted(self, principal: Principal) -> None:
+        """Raise when the caller's certificate opens no door, or no longer."""
+        ...
+
+    def is_waited_for(self, method: str) -> bool:
+        """Whether a server that shuts down waits for the calls of this method."""
+        ...
+
+
 @dataclass(frozen=True)
 class Guard(grpc.aio.ServerInterceptor):
     """Admits calls, and answers for their errors."""
 
-    registry: RegistryFollower
+    admission: Admission
     denials: Denials
     drain: Drain
     calls: OpenCalls
-    clock: Clock
     unary_limit_s: float
     upload_limit_s: float
 
@@ -117,7 +129,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def still_admitted(self, principal: Principal) -> None:
         """Raise when the caller of an open stream may no longer call."""
-        policy.admit(self.registry.current(), principal, self.clock())
+        self.admission.still_admitted(principal)
 
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def wrapped(request: Any, context: Context) -> Any:
@@ -183,11 +195,11 @@ class Guard(grpc.aio.ServerInterceptor):
                     unit=principal.unit or str(principal.identity),
                     peer=principal.address,
                 )
-                policy.may_call(principal, method)
+                self.admission.may_call(principal, method)
                 self.still_admitted(principal)
                 # Only now, so that a revoked certificate takes no place of its former unit.
                 held.enter_context(self.calls.place(principal, method))
-                if method not in policy.NOT_WAITED_FOR:
+                if self.admission.is_waited_for(method):
                     held.enter_context(self.drain.call())
                 caller.set_current(principal)
             except ExchangeError as error:

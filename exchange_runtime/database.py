@@ -36,10 +36,10 @@ _GONE = re.compile("clos|released|terminat")
 
 
 @cache
-def named_queries() -> Mapping[str, str]:
-    """Every query of the ``sql`` folder by its ``-- name:`` heading."""
+def named_queries(package: str) -> Mapping[str, str]:
+    """Every query of the package's ``sql`` folder by its ``-- name:`` heading."""
     found: dict[str, str] = {}
-    for file in sorted((resources.files(__package__) / "sql").iterdir(), key=lambda f: f.name):
+    for file in sorted((resources.files(package) / "sql").iterdir(), key=lambda f: f.name):
         pieces = _HEADING.split(file.read_text(encoding="utf-8"))
         for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
             if name in found:
@@ -65,14 +65,18 @@ class _PooledConnection(asyncpg.Connection):
 class Database:
     """Runs named queries; each is one statement, hence one transaction and one round trip."""
 
-    def __init__(self, dsn: str, *, connections: int, timeout_s: float) -> None:
+    def __init__(
+        self, dsn: str, *, queries: Mapping[str, str], name: str, connections: int, timeout_s: float
+    ) -> None:
+        """``queries`` by name; ``name`` is what the database's administrator sees of us."""
         self._dsn = dsn
+        self._name = name
         self._connections = connections
         self._timeout_s = timeout_s
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._slots = asyncio.Semaphore(connections)
         self._at_hand: list[_Pooled] = []
-        self._sql = named_queries()
+        self._sql = queries
 
     async def open(self) -> None:
         """Connect.
@@ -88,7 +92,7 @@ class Database:
                 command_timeout=self._timeout_s,
                 connection_class=_PooledConnection,
                 server_settings={
-                    "application_name": "exchange-server",
+                    "application_name": self._name,
                     "jit": "off",
                     # Planning for each value costs more than it saves: everything here is looked
                     # up by key, and partitions are pruned when the plan runs.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from exchange_server.background import surviving
-from exchange_server.storage.database import Database
+from exchange_runtime.background import surviving
+from exchange_runtime.database import Database
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from document_exchange import identity
 from document_exchange.errors import Unauthenticated
-from exchange_server.values import Principal
+from exchange_runtime.values import Principal
 
 _current: ContextVar[Principal] = ContextVar("principal")
 

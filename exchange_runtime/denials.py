@@ -25,11 +25,11 @@ from document_exchange.errors import (
     TooManyCalls,
     Unauthenticated,
 )
-from exchange_server import events
-from exchange_server.background import every
-from exchange_server.clock import Clock
-from exchange_server.events import EventLedger
-from exchange_server.values import Principal
+from exchange_runtime import events
+from exchange_runtime.background import every
+from exchange_runtime.clock import Clock
+from exchange_runtime.events import EventLedger
+from exchange_runtime.values import Principal
 
 log = structlog.get_logger(__name__)
 

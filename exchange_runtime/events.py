@@ -7,7 +7,7 @@ from typing import Protocol
 
 from document_exchange import codes, event, times
 from document_exchange.receipt import State
-from exchange_server.values import PreparedEvent, Principal
+from exchange_runtime.values import PreparedEvent, Principal
 
 
 class EventLedger(Protocol):

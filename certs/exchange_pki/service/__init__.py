@@ -1,0 +1,1 @@
+"""The authority as a service: enrolment, renewal and revocation over gRPC, CRLs over HTTP."""

@@ -1,0 +1,1 @@
+"""The gRPC edge: credentials, who is calling, and the one interceptor."""

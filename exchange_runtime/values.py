@@ -1,0 +1,39 @@
+"""Who is calling, and an event ready to be written. Frozen; no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from document_exchange.event import Event
+from document_exchange.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling, as the TLS certificate says."""
+
+    identity: Identity
+    fingerprint: bytes
+    """SHA-256 of the certificate, 32 bytes."""
+    not_before: datetime
+    not_after: datetime
+    address: str
+    """The peer's network address, as text."""
+
+    @property
+    def unit(self) -> str:
+        """The unit_id of the caller; empty for staff."""
+        return self.identity.unit or ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedEvent:
+    """An event, ready to be inserted by the transaction that it describes."""
+
+    event: Event
+    at: datetime
+    content: bytes
+    salt: bytes
+    leaf: str
+    """SHA-256(salt || content), 64 hex digits."""
