@@ -9,6 +9,7 @@ import uvloop
 from exchange_client.testing import LocalCentre
 
 from bench.exchange import open_exchange
+from bench.flood import flood
 from bench.floor import open_floor
 from bench.measure import Figures, measure
 
@@ -16,7 +17,8 @@ _IN_FLIGHT = (1, 8, 32)
 _JUDGED = 8
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
 @click.option(
     "--seconds",
     type=click.FloatRange(0.5, 300),
@@ -31,11 +33,13 @@ _JUDGED = 8
     show_default=True,
     help="Bytes of the document's one part.",
 )
-def main(seconds: float, size: int) -> None:
+def main(context: click.Context, seconds: float, size: int) -> None:
     """Measure full exchanges and the floor, at 1, 8 and 32 in flight.
 
     The last line on standard output is one JSON object with the figures at 8 in flight.
     """
+    if context.invoked_subcommand is not None:
+        return
     found = uvloop.run(_run(seconds, size))
     floor, product = (
         next(each.per_s for each in found if (each.name, each.in_flight) == (name, _JUDGED))
@@ -73,6 +77,8 @@ def _line(figures: Figures) -> str:
         f"{figures.percentile_ms(50):>9.1f}{figures.percentile_ms(99):>9.1f}"
     )
 
+
+main.add_command(flood)
 
 if __name__ == "__main__":
     main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 MOST = 5_000
@@ -34,6 +34,37 @@ class Figures:
             return self.latencies_s[0] * 1000
         cuts = statistics.quantiles(self.latencies_s, n=100, method="inclusive")
         return cuts[percent - 1] * 1000
+
+    @classmethod
+    def joined(cls, name: str, parts: Sequence[Figures]) -> Figures:
+        """Several measurements of the same work as one."""
+        latencies = tuple(latency for part in parts for latency in part.latencies_s)
+        elapsed_s = sum(part.elapsed_s for part in parts)
+        return cls(name, parts[0].in_flight, len(latencies), elapsed_s, latencies)
+
+
+async def paced(
+    name: str, exchange: Callable[[], Awaitable[None]], *, per_s: float, seconds: float
+) -> Figures:
+    """Begin one ``exchange`` after the other at this rate, however long those before take.
+
+    A latency counts from the moment when the exchange was due, so that a server that stalls can't
+    make it look better by holding up the next ones.
+    """
+    latencies: list[float] = []
+    began = time.perf_counter()
+
+    async def one(due: float) -> None:
+        await exchange()
+        latencies.append(time.perf_counter() - due)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(per_s * seconds)):
+            due = began + number / per_s
+            await asyncio.sleep(due - time.perf_counter())
+            group.create_task(one(due))
+    elapsed_s = time.perf_counter() - began
+    return Figures(name, 0, len(latencies), elapsed_s, tuple(latencies))
 
 
 async def measure(

@@ -46,6 +46,8 @@ class Books:
     concluded: dict[tuple[int, str], Concluded] = field(default_factory=dict)
     again: list[tuple[int, str]] = field(default_factory=list)
     """Deliveries that were offered as new a second time."""
+    tests: dict[str, str] = field(default_factory=dict)
+    """Envelopes that a unit sent to itself before the day began, and the unit."""
     seconds: float = 0.0
 
     def enter_sent(

@@ -16,6 +16,8 @@ CONGRESS = "qd-renda"
 
 DISTRICTS = "@districts"
 DEPARTMENTS = "@departments"
+AUTHORISED = "@authorised-departments"
+"""The departments that may instruct districts within their remit (docs/routes.md)."""
 SOME_DISTRICTS = "@some-districts"
 SOME_DEPARTMENTS = "@some-departments"
 ONE_DISTRICT = "@one-district"
@@ -57,7 +59,7 @@ SAMPLES = (
     Sample("qd-fagaiwei", "青发改投资〔2009〕102号", "关于胶州污水处理厂项目的批复",
            "REPLY", "DOWN", ("qd-jiaozhou",)),
     Sample("qd-caizheng", "青财预〔2009〕16号", "关于编制部门预算的通知",
-           "NOTICE", "DOWN", (SOME_DEPARTMENTS,)),
+           "NOTICE", "PARALLEL", (SOME_DEPARTMENTS,)),
     Sample("qd-huanbao", "青环发〔2009〕23号", "关于开展环境安全检查的通知",
            "NOTICE", "DOWN", (DISTRICTS,), urgency="URGENT"),
     Sample("qd-jianwei", "青建管字〔2009〕40号", "关于建筑施工安全大检查的通报",
@@ -73,7 +75,7 @@ SAMPLES = (
     Sample("qd-jiaotong", "青交函〔2009〕9号", "关于商请协调公交线路的函",
            "LETTER", "PARALLEL", ("qd-gongan",), answer="LETTER"),
     Sample("qd-tongji", "青统〔2009〕14号", "关于报送统计年报的通知",
-           "NOTICE", "DOWN", (SOME_DEPARTMENTS,)),
+           "NOTICE", "PARALLEL", (SOME_DEPARTMENTS,)),
     Sample("qd-laoshan", "崂政发〔2009〕20号", "关于景区规划调整的请示",
            "REQUEST", "UP", (GOVERNMENT,), answer="REPLY"),
     Sample("qd-jimo", "即政办发〔2009〕11号", "关于春耕备耕情况的报告",
@@ -131,7 +133,8 @@ class Work:
     """A kind of document that fills the day.
 
     ``{subject}`` in the title is one of ``subjects``, or of what the sender is busy with.
-    ``senders`` is a unit id, or the selector of all bureaus with subjects, or of all districts.
+    ``senders`` is a unit id, or the selector of all bureaus with subjects, of those among them
+    that are authorised, or of all districts.
     ``answer`` is the genre (or business) in which the recipient will answer, if it does.
     """
 
@@ -152,7 +155,8 @@ class Work:
 
 _FOR_GOVERNMENT = (GOVERNMENT,)
 WORK = (
-    Work(22, DEPARTMENTS, SOME_DISTRICTS, "关于做好{subject}工作的通知", "NOTICE", "DOWN"),
+    Work(14, AUTHORISED, SOME_DISTRICTS, "关于做好{subject}工作的通知", "NOTICE", "DOWN"),
+    Work(8, DEPARTMENTS, SOME_DISTRICTS, "关于商请支持做好{subject}工作的函", "LETTER", "PARALLEL"),
     Work(8, DEPARTMENTS, SOME_DEPARTMENTS, "关于召开{subject}联席会议的通知", "NOTICE", "PARALLEL"),
     Work(14, DEPARTMENTS, ONE_DEPARTMENT, "关于商请支持{subject}工作的函", "LETTER", "PARALLEL",
          answer="LETTER"),
@@ -161,7 +165,7 @@ WORK = (
     Work(8, DISTRICTS, GOVERNMENT, "关于{subject}有关事项的请示", "REQUEST", "UP", answer="REPLY"),
     Work(6, DISTRICTS, GOVERNMENT, "关于{subject}情况的报告", "REPORT", "UP"),
     Work(5, DEPARTMENTS, GOVERNMENT, "关于{subject}情况的报告", "REPORT", "UP"),
-    Work(4, DEPARTMENTS, SOME_DISTRICTS, "关于{subject}检查情况的通报", "CIRCULAR", "DOWN"),
+    Work(4, AUTHORISED, SOME_DISTRICTS, "关于{subject}检查情况的通报", "CIRCULAR", "DOWN"),
     Work(3, GOVERNMENT_OFFICE, SOME_DISTRICTS, "关于{subject}的意见", "OPINION", "DOWN",
          issuers=_FOR_GOVERNMENT),
     Work(2, GOVERNMENT_OFFICE, SOME_DEPARTMENTS, "关于表彰{subject}先进单位的决定", "DECISION",
@@ -191,6 +195,9 @@ WORK = (
     Work(3, DISTRICTS, "qd-yingji", "{subject}突发情况快报", "NONE", "PARALLEL",
          business="EMERGENCY", urgent_percent=40, extra_urgent_percent=60,
          subjects=("强降雨积水", "海上浒苔聚集", "燃气管线受损", "道路塌陷", "山林火情")),
+    Work(1, "qd-yingji", SOME_DISTRICTS, "{subject}应急调度通知", "NONE", "DOWN",
+         business="EMERGENCY", urgent_percent=20, extra_urgent_percent=80,
+         subjects=("强降雨积水", "海上浒苔聚集", "山林火情")),
     Work(4, "qd-xinfang", ONE_DISTRICT, "关于转办{subject}信访事项的通知", "NONE", "DOWN",
          business="PETITION", answer="PETITION",
          subjects=("供热收费", "拆迁补偿", "物业管理", "工资拖欠", "宅基地确权")),

@@ -63,6 +63,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: tuple[Region, ...]
     unit: tuple[Unit, ...]
     acts_for: tuple[ActsFor, ...]
+    staff: tuple[dict[str, str], ...] = ()
+    group: tuple[dict[str, str], ...] = ()
+    route: tuple[dict[str, str], ...] = ()
+    """As ``staff`` and ``group`` for the centre alone: what is sent follows the routes."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,10 @@ class City:
     def ids(self, kind: UnitKind) -> tuple[str, ...]:
         """The unit ids of one kind, in the order of the file."""
         return tuple(unit.unit_id for unit in self.units if unit.kind == kind)
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """The unit ids of a group, in the order of the file."""
+        return tuple(unit.unit_id for unit in self.units if group in unit.groups)
 
 
 def load(path: Path = CITY_FILE) -> City:

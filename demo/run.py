@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
-from exchange_client import AsyncClient
+from exchange_client import AsyncClient, self_test
 from exchange_client.testing import LocalCentre
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demo import balance, city, evidence, summary, workday
+from demo import balance, catalogue, city, evidence, summary, workday
 from demo.books import Books, Concluded
 from demo.city import City
 from demo.files import RealFiles
@@ -52,6 +52,11 @@ def run(real: RealFiles | None, out: Path, documents: int, seed: int) -> bool:
         LocalCentre(registry=city.CITY_FILE, state=out / "state") as centre,
     ):
         shown.print(f"ready after {time.monotonic() - start:.1f} s at {centre.address}")
+        enrolled = centre.description["enrolled"]
+        shown.print(
+            f"{enrolled['units']} units enrolled, each with a token of its own, in"
+            f" {enrolled['seconds']:.1f} s · 各单位已凭令牌入网"
+        )
         return asyncio.run(_play(people, day, files, centre, out, shown))
 
 
@@ -61,11 +66,17 @@ async def _play(
     async with asyncio.TaskGroup() as group, open_offices(centre) as clients:
         guard = group.create_task(_fail_when_it_ends(centre))
         timeout_s = TIMEOUT_BASE_S + TIMEOUT_FOR_EACH_DOCUMENT_S * len(day.documents)
+        test = await self_test.run(clients[catalogue.CENTRE])
+        shown.print(
+            f"{catalogue.CENTRE} has sent a test document to itself and signed for it: receipt"
+            f" {test.receipt_id} · 入网测试已签收"
+        )
         with _Display(day, shown) as display:
             offices = Offices(day, clients, files, out / "received", display.show)
+            offices.books.tests[test.envelope_id] = catalogue.CENTRE
             books = await offices.work(timeout_s)
         shown.print("balancing the books · 正在核对账目 …")
-        found = await balance.check(books, centre.description["ledger"]["dsn_owner"])
+        found = await balance.check(books, people.by_id, centre.description["ledger"]["dsn_owner"])
         await balance.check_with_senders(books, clients, found)
         await _write_evidence(books, clients, out / "evidence")
         guard.cancel()

@@ -23,7 +23,7 @@ def show(console: Console, city: City, books: Books, balance: Balance) -> None:
     console.print()
     console.print(_by_business(city, books))
     console.print(_rates(books))
-    console.print(_books(books, balance))
+    console.print(_books(city, books, balance))
     for problem in balance.shown():
         console.print(f"  [red]✗[/red] {problem}", highlight=False)
 
@@ -100,7 +100,7 @@ def _rates(books: Books) -> Table:
     )
 
 
-def _books(books: Books, balance: Balance) -> Table:
+def _books(city: City, books: Books, balance: Balance) -> Table:
     planned, sent = len(books.workday.documents), len(books.sent)
     deliveries, concluded = books.workday.delivery_count, len(books.concluded)
     compared = f"{balance.files_checked:,} ({balance.bytes_checked / MEGABYTE:,.0f} MB)"
@@ -109,6 +109,10 @@ def _books(books: Books, balance: Balance) -> Table:
         verdict = "[green]balance · 账目相符[/green]"
     return _pairs(
         "Books: plan, ledger, recipients' files · 账目核对",
+        (
+            "Units, enrolled with a token of their own · 单位 总数/凭令牌入网",
+            f"{len(city.units):,} / {balance.enrolled:,}",
+        ),
         ("Documents planned, sent · 文件 计划/发出", f"{planned:,} / {sent:,}"),
         ("Deliveries planned, concluded · 送达 计划/办结", f"{deliveries:,} / {concluded:,}"),
         ("Files on recipients' disks compared · 核对文件", compared),

@@ -76,6 +76,7 @@ class _Planner:
         self.all_units = tuple(city.by_id)
         self.districts = city.ids("DISTRICT")
         self.departments = city.ids("DEPARTMENT")
+        self.authorised = city.members("authorised-departments")
 
     # -- who writes what to whom
 
@@ -146,6 +147,8 @@ class _Planner:
             return self.rng.choice(self.districts)
         if work.senders == catalogue.DEPARTMENTS:
             return self.rng.choice([unit for unit in catalogue.SUBJECTS if unit != work.to])
+        if work.senders == catalogue.AUTHORISED:
+            return self.rng.choice([unit for unit in catalogue.SUBJECTS if unit in self.authorised])
         return work.senders
 
     def _subjects_of(self, sender: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@
     │   └── StaffNotActive                the member of staff is, or has another role now
     ├── NotPermitted                    authenticated, but this may not be done
     │   ├── SenderMismatch                the manifest names another sender than the caller
-    │   ├── RouteDenied                   no rule lets this go from this sender to this recipient
     │   ├── RoleConflict                  nobody holds two roles
     │   └── SecondPersonNeeded            who proposed something may not approve it
     ├── NotFound                        does not exist, or is not the caller's to see
@@ -156,12 +155,6 @@ class SenderMismatch(NotPermitted):
     """The manifest names another sender than the caller."""
 
     code = "SENDER_MISMATCH"
-
-
-class RouteDenied(NotPermitted):
-    """No rule lets this document go from this sender to this recipient."""
-
-    code = "ROUTE_DENIED"
 
 
 class RoleConflict(NotPermitted):

@@ -117,6 +117,15 @@ FileName = Annotated[
 ]
 ShortLine = Annotated[str, _line(100)]
 Line = Annotated[str, _line(200)]
+LineOrNothing = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=rf"\A[^{_NOT_IN_A_LINE}]*\Z",
+        description="at most 200 characters without control characters, line breaks and bidi "
+        "controls",
+    ),
+]
 Title = Annotated[str, _line(500)]
 Text = Annotated[str, _text(2000)]
 DetailText = Annotated[str, Meta(max_length=4000, description="a text of at most 4000 characters")]

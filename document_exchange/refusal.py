@@ -83,6 +83,12 @@ def of_value(refused: type[ExchangeError], path: str, value: object, why: str) -
     return refused(f"{field} is {shown}: {why}", field=field, value=shown)
 
 
+def why_not(expected: Any, value: object) -> str | None:
+    """What would be right instead of ``value``, in words; None if it is a value of this type."""
+    found = _fault(expected, value, "")
+    return None if found is None else found[1]
+
+
 def of_spelling(data: bytes, canonical: bytes) -> NotCanonical:
     """The refusal of ``data``, which holds a valid value but is not its canonical bytes."""
     twice = _duplicate(json.loads(data, object_pairs_hook=_Members, parse_int=_integer), "")
@@ -151,13 +157,13 @@ def _inner_fault(expected: Any, value: object, path: str) -> _Found | None:
 
 
 def _member_fault(cls: type[msgspec.Struct], value: dict[str, object], path: str) -> _Found | None:
-    hints = _hints(cls)
+    types = _types(cls)
     for key in value:
-        if key not in hints:
+        if key not in types:
             return joined(path, key), "is not a field of this schema: remove it", ABSENT
     for field in msgspec.structs.fields(cls):
         if field.name in value:
-            if found := _fault(hints[field.name], value[field.name], joined(path, field.name)):
+            if found := _fault(types[field.name], value[field.name], joined(path, field.name)):
                 return found
         elif field.required:
             return joined(path, field.name), "is missing: it is required", ABSENT
@@ -199,8 +205,8 @@ def _description(expected: Any) -> str:
 
 
 @functools.cache
-def _hints(cls: type[msgspec.Struct]) -> dict[str, Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+def _types(cls: type[msgspec.Struct]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(cls)}
 
 
 class _Members(list[tuple[str, object]]):

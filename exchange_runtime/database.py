@@ -76,6 +76,7 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._slots = asyncio.Semaphore(connections)
         self._at_hand: list[_Pooled] = []
+        self._running = 0
         self._sql = queries
 
     async def open(self) -> None:
@@ -99,6 +100,16 @@ class Database:
                     "plan_cache_mode": "force_generic_plan",
                 },
             )
+
+    @property
+    def connections(self) -> int:
+        """How many connections it may have."""
+        return self._connections
+
+    @property
+    def in_use(self) -> int:
+        """How many queries and transactions run now."""
+        return self._running
 
     async def close(self) -> None:
         """Wait for the queries that run, then disconnect; later ones fail."""
@@ -160,17 +171,21 @@ class Database:
         succeeded stays at hand; after any failure the pool looks after it.
         """
         async with self._slots:
-            with _passing_errors():
-                connection = await self._take()
-                try:
-                    yield connection
-                except BaseException as error:
-                    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                        # It leads to a standby; a new one may lead to the primary.
-                        connection.terminate()
-                    await self._open_pool().release(connection)
-                    raise
-                self._at_hand.append(connection)
+            self._running += 1
+            try:
+                with _passing_errors():
+                    connection = await self._take()
+                    try:
+                        yield connection
+                    except BaseException as error:
+                        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                            # It leads to a standby; a new one may lead to the primary.
+                            connection.terminate()
+                        await self._open_pool().release(connection)
+                        raise
+                    self._at_hand.append(connection)
+            finally:
+                self._running -= 1
 
     async def _take(self) -> _Pooled:
         pool = self._open_pool()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from document_exchange import codes, event, times
 from document_exchange.receipt import State
-from exchange_runtime.values import PreparedEvent, Principal
+from exchange_runtime.values import Caller, PreparedEvent
 
 
 class EventLedger(Protocol):
@@ -19,7 +19,7 @@ class EventLedger(Protocol):
 def prepare(
     type_: str,
     at: datetime,
-    principal: Principal,
+    caller: Caller,
     *,
     envelope_id: str | None = None,
     recipient: str | None = None,
@@ -31,7 +31,7 @@ def prepare(
     certificate_sha256: str | None = None,
     detail: dict[str, str] | None = None,
 ) -> PreparedEvent:
-    """An event by ``principal``, with its salt and leaf.
+    """An event by ``caller``, with its salt and leaf.
 
     Never give it the digest of a statement of the centre: that statement carries the leaf.
     """
@@ -40,8 +40,8 @@ def prepare(
         event_id=codes.new_id(at),
         type=type_,
         at=times.format_time(at),
-        actor=str(principal.identity),
-        address=principal.address or None,
+        actor=str(caller.identity),
+        address=caller.address or None,
         envelope_id=envelope_id,
         recipient=recipient,
         seq=seq,

@@ -4,9 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from document_exchange.event import Event
 from document_exchange.identity import Identity
+
+
+class Caller(Protocol):
+    """Whoever caused something, as its event names them."""
+
+    @property
+    def identity(self) -> object:
+        """Its text is the event's actor."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The network address, as text; empty if there is none."""
+        ...
+
+    @property
+    def counted_as(self) -> str:
+        """Under which name refusals of theirs are counted together."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A caller without a certificate: only the address sets one apart from another."""
+
+    identity: str
+    """What acts: a service, or a command."""
+    address: str = ""
+
+    @property
+    def counted_as(self) -> str:
+        return f"{self.identity} {self.address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +58,10 @@ class Principal:
     def unit(self) -> str:
         """The unit_id of the caller; empty for staff."""
         return self.identity.unit or ""
+
+    @property
+    def counted_as(self) -> str:
+        return str(self.identity)
 
 
 @dataclass(frozen=True, slots=True)

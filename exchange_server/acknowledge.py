@@ -29,6 +29,7 @@ from document_exchange.errors import (
     SealOfAnotherUnit,
     SealRevoked,
     StateConflict,
+    SystemNotActive,
     Unavailable,
     UnitNotActive,
 )
@@ -93,8 +94,8 @@ class Acknowledger:
     seal: CentreSeal
     clock: Clock
     positions: Positions
-    recorded: Callable[[str, str, str], None]
-    """Told (unit to see it, envelope_id, recipient) after each statement; a hint for watches."""
+    recorded: Callable[[NewStatement], None]
+    """Told of each statement once it is in the ledger: a hint for watches, a count for metrics."""
 
     async def confirm_delivery(
         self, principal: Principal, envelope_id: str, manifest_sha256: str
@@ -222,7 +223,9 @@ class Acknowledger:
             signed.content, signed.signature, b"", b"", event.content, event.salt
         )
         kind = ReceiptType.DELIVERED
-        if not await self._record(principal, position, kind, after, receipt_id, record, event):
+        if not await self._record(
+            principal, position, kind, after, receipt_id, record, event, signed.seal
+        ):
             return None
         # The next step is not far.
         self.positions.remember(replace(position, state=after, seq=position.seq + 1))
@@ -276,7 +279,15 @@ class Acknowledger:
             event.salt,
         )
         if not await self._record(
-            principal, position, made.type, after, made.receipt_id, record, event, seal
+            principal,
+            position,
+            made.type,
+            after,
+            made.receipt_id,
+            record,
+            event,
+            admission.seal,
+            seal,
         ):
             return None
         log.info("receipt_recorded", type=made.type, recipient=principal.unit)
@@ -345,6 +356,7 @@ class Acknowledger:
         receipt_id: str,
         record: StatementRecord,
         event: PreparedEvent,
+        centre_seal: bytes,
         seal: bytes | None = None,
     ) -> bool:
         """Whether it was recorded; False if the delivery has moved on."""
@@ -356,7 +368,7 @@ class Acknowledger:
             by_side="R",
             principal=principal,
             seal=seal,
-            centre_seal=self.seal.fingerprint,
+            centre_seal=centre_seal,
             receipt_id=receipt_id,
             record=record,
             root_crl=root_crl.number,
@@ -377,7 +389,7 @@ class Acknowledger:
             return False
         if outcome.code != "RECORDED":
             raise _refusal(outcome, principal.unit)
-        self.recorded(position.sender, position.envelope_id, position.recipient)
+        self.recorded(statement)
         return True
 
 
@@ -387,6 +399,8 @@ def _refusal(outcome: Outcome, unit: str) -> ExchangeError:
             return NotFound()
         case "UNIT_NOT_ACTIVE":
             return UnitNotActive(f"unit {unit} is not active", unit=unit)
+        case "SYSTEM_NOT_ACTIVE":
+            return SystemNotActive()
         case "CERTIFICATE_REVOKED":
             return CertificateRevoked()
         case "SEAL_REVOKED":

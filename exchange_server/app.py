@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -13,49 +12,68 @@ from typing import Any
 
 import grpc
 import structlog
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from document_exchange import certificates, identity
+from document_exchange import certificates
 from document_exchange.certificates import SealTrust
-from document_exchange.errors import ConfigurationError, KeyUnusable
-from document_exchange.identity import Kind
-from document_exchange.signer import KeySigner
-from document_exchange.v1 import directory_pb2, directory_pb2_grpc, exchange_pb2, exchange_pb2_grpc
+from document_exchange.errors import ConfigurationError
+from document_exchange.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    directory_pb2,
+    directory_pb2_grpc,
+    exchange_pb2,
+    exchange_pb2_grpc,
+)
 from exchange_runtime.background import every
 from exchange_runtime.clock import Clock, system_clock
 from exchange_runtime.database import Database
 from exchange_runtime.denials import Denials
+from exchange_runtime.metrics import CallMetrics, MetricsPort, new_registry
 from exchange_runtime.notifications import Notifications
+from exchange_runtime.rpc.credentials import ReloadingCredentials
 from exchange_runtime.rpc.guard import Drain, Guard
 from exchange_runtime.rpc.open_calls import OpenCalls
-from exchange_server import policy
+from exchange_runtime.rpc.options import server_options
+from exchange_server import metrics, policy
 from exchange_server.acknowledge import Acknowledger
+from exchange_server.admin import Administrator
 from exchange_server.attention import AttentionHub
 from exchange_server.budget import Budgets
 from exchange_server.config import BlobSettings, Settings
 from exchange_server.deliver import Deliverer
 from exchange_server.directory import Directory
+from exchange_server.own_certificates import OwnCertificates
 from exchange_server.positions import Positions
+from exchange_server.proposals import Proposals
+from exchange_server.quotas import Quotas
 from exchange_server.recent import RecentParts
 from exchange_server.registry import RegistryFollower
+from exchange_server.route_check import RouteChecker
+from exchange_server.rpc.admin import AdminServicer
 from exchange_server.rpc.directory import DirectoryServicer
 from exchange_server.rpc.exchange import ExchangeServicer
+from exchange_server.rpc.metering import method_kinds
+from exchange_server.seal_files import SealFiles
 from exchange_server.statements import CentreSeal
 from exchange_server.storage.blobs import MinioBlobStore
+from exchange_server.storage.certificates import CertificatesOnPostgres
+from exchange_server.storage.entries import EntriesOnPostgres
 from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.submit import Submitter
 from exchange_server.sweep import Sweeper, Swept
 from exchange_server.track import Tracker
+from exchange_server.values import NewStatement
 from exchange_server.watch import Watcher
+from exchange_server.who_am_i import WhoAmI
 
 log = structlog.get_logger(__name__)
 
-_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _DAY_S = 24 * 3600.0
-_FOREVER_MS = 2**31 - 1
+_COUNT_S = 30.0
+"""How often what is open in the ledger is counted for the metrics."""
 
 
 class ExchangeServer:
@@ -69,7 +87,11 @@ class ExchangeServer:
         self._health = health.aio.HealthServicer()
         self._drain = Drain()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._metrics = new_registry()
+        self._documents = metrics.DocumentMetrics(self._metrics)
         self.port = 0
+        self.metrics_port = 0
+        """0 where no metrics are served."""
 
     async def start(self) -> None:
         """Open the stores, follow the registry, and listen; ``port`` is set afterwards.
@@ -103,20 +125,37 @@ class ExchangeServer:
             self._stack.push_async_callback(part.stop)
         registry.on_change(hub.wake_all)
         self._hub = hub
+        quotas = Quotas(
+            ledger,
+            lambda unit: registry.current().quota_of(unit),
+            method_kinds(),
+            lease_s=limits.quota_lease_s,
+        )
+        self._stack.push_async_callback(quotas.stop)
         guard = Guard(
             policy.Admission(registry, self._clock),
             denials,
             self._drain,
             OpenCalls(limits.unit_calls, limits.unit_watches, policy.WATCHES),
+            CallMetrics(self._metrics),
             unary_limit_s=limits.call_s,
             upload_limit_s=limits.longest_upload_s,
+            quotas=quotas,
         )
         sweeper = Sweeper(ledger, blobs, limits.longest_upload)
         seal = self._seal(registry)
+        metrics.show_registry(self._metrics, registry, self._clock)
+        await _count_open(ledger, self._documents)
+        self._every(_COUNT_S, partial(_count_open, ledger, self._documents))
+        metrics.show_pool(self._metrics, database)
         self._every(_DAY_S, ledger.ensure_partitions)
         self._every(_DAY_S, partial(self._warn_before_end, seal))
         self._every(limits.sweep_interval_s, partial(sweeper.sweep, remove=True))
-        await self._listen(guard, self._servicers(ledger, blobs, registry, hub, guard, seal))
+        self._certificates = OwnCertificates(CertificatesOnPostgres(database), registry)
+        exchange = self._exchange(ledger, blobs, registry, hub, guard, seal, quotas)
+        await self._listen(
+            guard, exchange, self._directory(registry, guard, quotas), self._admin(database)
+        )
 
     async def stop(self) -> None:
         """Refuse new calls, let running ones finish, then close everything."""
@@ -125,6 +164,7 @@ class ExchangeServer:
         self._drain.draining = True
         if self._server is not None:
             self._hub.close_watches()
+            self._certificates.close_watches()
             if not await self._drain.wait_idle(limits.drain_s):
                 log.warning("calls_cut_off", after_s=limits.drain_s)
             await self._server.stop(grace=1.0)
@@ -152,16 +192,18 @@ class ExchangeServer:
         )
 
     def _seal(self, registry: RegistryFollower) -> CentreSeal:
-        files, now = self._settings.seal, self._clock()
-        signer = load_signer(files.certificate, files.key)
-        seal = CentreSeal(signer, self._trust, registry, now=now)
+        files, now = SealFiles(self._settings.seal), self._clock()
+        seal = CentreSeal(files.load(), self._trust, registry, now=now)
         seal.warn_before_end(now)
+        self._every(
+            self._settings.limits.reload_interval_s, partial(files.follow, seal, self._clock)
+        )
         return seal
 
     async def _warn_before_end(self, seal: CentreSeal) -> None:
         seal.warn_before_end(self._clock())
 
-    def _servicers(
+    def _exchange(
         self,
         ledger: Ledger,
         blobs: MinioBlobStore,
@@ -169,21 +211,26 @@ class ExchangeServer:
         hub: AttentionHub,
         guard: Guard,
         seal: CentreSeal,
-    ) -> tuple[ExchangeServicer, DirectoryServicer]:
+        quotas: Quotas,
+    ) -> ExchangeServicer:
         limits = self._settings.limits
         trust = self._trust
-        budgets = Budgets(limits.memory_bytes, limits.unit_memory_bytes)
+        uploads = Budgets(limits.memory_bytes, limits.unit_memory_bytes)
+        downloads = Budgets(limits.download_memory_bytes, limits.unit_download_memory_bytes)
+        metrics.show_memory(self._metrics, {"upload": uploads, "download": downloads})
+        documents = self._documents
         recent = RecentParts(limits.recent_bytes, limits.recent_part_bytes)
         positions = Positions()
-        exchange = ExchangeServicer(
+        return ExchangeServicer(
             Submitter(
                 ledger=ledger,
                 blobs=blobs,
                 registry=registry,
                 trust=trust,
                 seal=seal,
-                budgets=budgets,
+                budgets=uploads,
                 recent=recent,
+                quotas=quotas,
                 clock=self._clock,
                 idle_timeout_s=limits.idle_timeout_s,
                 accepted=hub.envelope_accepted,
@@ -191,33 +238,64 @@ class ExchangeServer:
             Deliverer(
                 ledger,
                 blobs,
-                Budgets(limits.download_memory_bytes, limits.unit_download_memory_bytes),
+                downloads,
                 recent,
                 positions,
                 limits.idle_timeout_s,
+                quotas,
             ),
             Acknowledger(
-                ledger, registry, trust, seal, self._clock, positions, hub.statement_recorded
+                ledger,
+                registry,
+                trust,
+                seal,
+                self._clock,
+                positions,
+                partial(_statement_recorded, hub, documents),
             ),
             Tracker(ledger),
             Watcher(hub, ledger, limits.watch_poll_s),
             guard.still_admitted,
             [each.public_bytes(Encoding.DER) for each in (trust.seal_ca, trust.root)],
             limits.idle_timeout_s,
+            documents,
         )
-        return exchange, DirectoryServicer(Directory(registry))
+
+    def _directory(
+        self, registry: RegistryFollower, guard: Guard, quotas: Quotas
+    ) -> DirectoryServicer:
+        return DirectoryServicer(
+            Directory(registry),
+            RouteChecker(registry, self._clock, quotas.standing),
+            self._certificates,
+            WhoAmI(registry, self._certificates, quotas.standing, self._clock),
+            guard.still_admitted,
+        )
+
+    def _admin(self, database: Database) -> AdminServicer:
+        ledger = EntriesOnPostgres(database)
+        proposals = Proposals(ledger, self._clock)
+        second_person = self._settings.administration.second_person
+        return AdminServicer(
+            Administrator(ledger, proposals, self._clock, second_person), proposals
+        )
 
     async def _listen(
-        self, guard: Guard, servicers: tuple[ExchangeServicer, DirectoryServicer]
+        self,
+        guard: Guard,
+        exchange: ExchangeServicer,
+        directory: DirectoryServicer,
+        admin: AdminServicer,
     ) -> None:
         server = grpc.aio.server(interceptors=(guard,), options=_options(self._settings))
-        exchange, directory = servicers
         exchange_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
         directory_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [
             exchange_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
+            admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
         ]
         reflection.enable_server_reflection(
             [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
@@ -230,18 +308,32 @@ class ExchangeServer:
         self._server = server
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if self._settings.metrics.listen:
+            port = MetricsPort(self._settings.metrics.listen, self._metrics)
+            self._stack.callback(port.close)
+            self.metrics_port = port.port
         log.info("listening", address=self._settings.listen, port=self.port)
 
     def _credentials(self) -> grpc.ServerCredentials:
         tls = self._settings.tls
-        return grpc.ssl_server_credentials(
-            [(_read(tls.key), _read(tls.certificate))],
-            root_certificates=_read(tls.client_ca),
-            require_client_auth=True,
-        )
+        return ReloadingCredentials(
+            tls.certificate, tls.key, tls.client_ca, clock=self._clock
+        ).server_credentials()
 
     def _every(self, interval_s: float, step: Callable[[], Coroutine[Any, Any, object]]) -> None:
         self._tasks.add(asyncio.create_task(every(interval_s, "background_step_failed", step)))
+
+
+def _statement_recorded(
+    hub: AttentionHub, documents: metrics.DocumentMetrics, statement: NewStatement
+) -> None:
+    position = statement.position
+    hub.statement_recorded(position.sender, position.envelope_id, position.recipient)
+    documents.step(statement.type.value)
+
+
+async def _count_open(ledger: Ledger, documents: metrics.DocumentMetrics) -> None:
+    documents.open_deliveries(await ledger.open_deliveries())
 
 
 def blob_store(settings: BlobSettings) -> MinioBlobStore:
@@ -257,28 +349,6 @@ def blob_store(settings: BlobSettings) -> MinioBlobStore:
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
     )
-
-
-def load_signer(certificate_path: Path, key_path: Path) -> KeySigner:
-    """The centre-seal from its files.
-
-    Raises:
-        ConfigurationError: it is not a centre-seal, or others may read the key.
-        KeyUnusable: the key can't be read or does not belong to the certificate.
-    """
-    certificate = certificates.load_pem(_read(certificate_path))
-    if identity.of_certificate(certificate).kind is not Kind.CENTRE_SEAL:
-        raise ConfigurationError(f"{certificate_path} is not the certificate of a centre-seal")
-    if key_path.stat().st_mode & 0o077:
-        raise ConfigurationError(f"others may read {key_path}: chmod 600 it")
-    passphrase = os.environ.get("EXCHANGE_SERVER_SEAL_PASSPHRASE")
-    try:
-        key = serialization.load_pem_private_key(
-            _read(key_path), passphrase.encode() if passphrase else None
-        )
-    except (ValueError, TypeError) as error:
-        raise KeyUnusable(f"the key in {key_path} can't be read: {error}") from error
-    return KeySigner(certificate, key)
 
 
 async def sweep(settings: Settings, *, remove: bool) -> Swept:
@@ -300,8 +370,11 @@ async def sweep(settings: Settings, *, remove: bool) -> Swept:
         await database.close()
 
 
-async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Run one server until SIGTERM or SIGINT, then drain. ``ready`` is told the port."""
+async def serve(settings: Settings, ready: Callable[[int, int], None]) -> None:
+    """Run one server until SIGTERM or SIGINT, then drain.
+
+    ``ready`` is told the port, and that of the metrics (0: none).
+    """
     server = ExchangeServer(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -309,7 +382,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         await server.start()
-        ready(server.port)
+        ready(server.port, server.metrics_port)
         await stop.wait()
         log.info("stopping")
     finally:
@@ -318,25 +391,13 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
     limits = settings.limits
-    return [
-        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", 4 * _MAX_MESSAGE_BYTES),
-        ("grpc.max_concurrent_streams", limits.concurrent_streams),
-        ("grpc.max_metadata_size", 16 * 1024),
-        # Windows that grow with the bandwidth would hold megabytes for each connection.
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", 512 * 1024),
-        ("grpc.max_connection_age_ms", int(limits.connection_age_s * 1000)),
-        # A connection too old takes no new calls, and each call on it gets the time that it may
-        # take anyway; the guard looks at certificates as often as on a young one.
-        ("grpc.max_connection_age_grace_ms", min(int(limits.longest_upload_s * 1000), _FOREVER_MS)),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 9_000),
-        ("grpc.http2.max_ping_strikes", 3),
-        ("grpc.so_reuseport", 1),
-    ]
+    return server_options(
+        concurrent_streams=limits.concurrent_streams,
+        connection_age_s=limits.connection_age_s,
+        longest_call_s=limits.longest_upload_s,
+        handshake_s=limits.handshake_s,
+        share_port=True,
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from document_exchange.errors import ConfigurationError, ExchangeError, Unavailable
+from exchange_runtime import tls
 
 _HELP = {"help_option_names": ["-h", "--help"]}
-
-# gRPC for Python has no setting for the TLS version. A suite that no certificate of ours can serve
-# leaves nothing of TLS 1.2, and TLS 1.3 has suites of its own. It is read when grpc is imported.
-_NO_TLS_1_2 = "ECDHE-RSA-AES128-GCM-SHA256"
 
 
 @click.group(context_settings=_HELP)
@@ -32,7 +28,7 @@ def run(config: Path) -> None:
 
     When it listens, it prints one line: {"listening": "HOST:PORT"}.
     """
-    os.environ["GRPC_SSL_CIPHER_SUITES"] = _NO_TLS_1_2
+    tls.refuse_tls_1_2()
     import uvloop
 
     from exchange_runtime import logs, memory
@@ -43,9 +39,12 @@ def run(config: Path) -> None:
     settings = load(config)
     logs.configure(settings.log_level)
 
-    def ready(port: int) -> None:
+    def ready(port: int, metrics_port: int) -> None:
         host = settings.listen.rpartition(":")[0]
-        click.echo(json.dumps({"listening": f"{host}:{port}"}))
+        said = {"listening": f"{host}:{port}"}
+        if metrics_port:
+            said["metrics"] = f"{settings.metrics.listen.rpartition(':')[0]}:{metrics_port}"
+        click.echo(json.dumps(said))
 
     uvloop.run(app.serve(settings, ready))
 
@@ -98,9 +97,10 @@ def migrate(dsn: str | None, sql: bool) -> None:
 @click.option("--check", is_flag=True, help="Only check the file.")
 @click.option("--dry-run", is_flag=True, help="Only say what would change in the ledger.")
 def import_units(file: Path, dsn: str | None, check: bool, dry_run: bool) -> None:
-    """Bring the units, businesses and regions of FILE (TOML) into the ledger, all or nothing.
+    """Bring the registry of FILE (TOML) into the ledger, all or nothing.
 
-    Prints a line for each unit that changes. Units that FILE does not have stay as they are.
+    Prints a line for each entry that changes: of units, systems, staff, groups, regions, lines of
+    business, routes and quotas. Entries that FILE does not have stay as they are.
     """
     from exchange_server import registry_file, unit_import
 
@@ -113,11 +113,8 @@ def import_units(file: Path, dsn: str | None, check: bool, dry_run: bool) -> Non
         changes = asyncio.run(work(dsn, found))
         for change in changes:
             click.echo(change)
-        done = f"{len(changes)} units {'would change' if dry_run else 'changed; imported'}"
-    click.echo(
-        f"{len(found.unit)} units, {len(found.business)} lines of business, "
-        f"{len(found.region)} regions: {done}"
-    )
+        done = f"{len(changes)} {'would change' if dry_run else 'changed; imported'}"
+    click.echo(f"{unit_import.summary(found)}: {done}")
 
 
 @cli.command()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from document_exchange.errors import ConfigurationError
+from exchange_runtime import settings
+from exchange_runtime.settings import Section, ServiceSettings
 
 MIB = 1024 * 1024
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tls(_Section):
+class Tls(Section):
     """The server's own certificate, and the CA whose client certificates may connect."""
 
     certificate: Path
@@ -29,27 +24,27 @@ class Tls(_Section):
     """PEM: the TLS CA alone. Never the root: a seal must not open a connection."""
 
 
-class Seal(_Section):
+class Seal(Section):
     """The centre-seal, with which receipts and admissions are signed."""
 
     certificate: Path
     key: Path
 
 
-class Trust(_Section):
+class Trust(Section):
     """What document signatures must chain to."""
 
     root: Path
     seal_ca: Path
 
 
-class LedgerSettings(_Section):
+class LedgerSettings(Section):
     dsn: SecretStr
     connections: int = Field(default=10, ge=2, le=200)
     timeout_s: float = Field(default=30.0, gt=0)
 
 
-class BlobSettings(_Section):
+class BlobSettings(Section):
     endpoint: str
     """HOST:PORT, without a scheme."""
     access_key: str
@@ -62,7 +57,17 @@ class BlobSettings(_Section):
     read_timeout_s: float = Field(default=60.0, gt=0)
 
 
-class Limits(_Section):
+class Metrics(Section):
+    listen: str = ""
+    """HOST:PORT for Prometheus, on loopback or an operations network; empty: none."""
+
+
+class Administration(Section):
+    second_person: bool = True
+    """Whether changes of staff and routes need a second member of security staff."""
+
+
+class Limits(Section):
     memory_bytes: int = Field(default=72 * MIB, ge=16 * MIB)
     """Bytes of documents held in memory at once, by all calls together."""
     unit_memory_bytes: int = Field(default=32 * MIB, ge=16 * MIB)
@@ -78,12 +83,16 @@ class Limits(_Section):
     longest_upload_s: float = Field(default=4 * 3600.0, gt=0)
     call_s: float = Field(default=60.0, gt=0)
     """How long a call that is not a stream may take."""
+    handshake_s: float = Field(default=10.0, gt=0)
+    """How long a new connection may take for TLS and the first HTTP/2 settings."""
     concurrent_streams: int = Field(default=200, ge=1)
     """Calls at once on one connection."""
     unit_calls: int = Field(default=64, ge=1)
     """Calls of one method that one unit, or one member of staff, may have open at a server."""
     unit_watches: int = Field(default=16, ge=1)
     """The same for watches."""
+    quota_lease_s: float = Field(default=15.0, ge=1)
+    """How long streams and bytes in flight of a server that died count against a unit's quota."""
     connection_age_s: float = Field(default=3600.0, gt=0)
     drain_s: float = Field(default=30.0, ge=0)
     """How long running calls get to finish when the server stops."""
@@ -93,6 +102,8 @@ class Limits(_Section):
     clock_tolerance_s: float = Field(default=60.0, gt=0)
     """While the clocks of this process and of the ledger differ by more, nobody is admitted."""
     watch_poll_s: float = Field(default=5.0, gt=0)
+    reload_interval_s: float = Field(default=5.0, gt=0)
+    """How often the files of the centre-seal are looked at; those of TLS before each handshake."""
     sweep_interval_s: float = Field(default=3600.0, gt=0)
 
     @property
@@ -100,7 +111,7 @@ class Limits(_Section):
         return timedelta(seconds=self.longest_upload_s)
 
 
-class Settings(BaseSettings):
+class Settings(ServiceSettings):
     """All settings. In the environment: ``EXCHANGE_SERVER_LEDGER__DSN`` and the like."""
 
     model_config = SettingsConfigDict(
@@ -113,20 +124,10 @@ class Settings(BaseSettings):
     trust: Trust
     ledger: LedgerSettings
     blobs: BlobSettings
+    metrics: Metrics = Metrics()
+    administration: Administration = Administration()
     limits: Limits = Limits()
     log_level: str = "INFO"
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The environment goes before the file, so that secrets need not be in it.
-        return env_settings, init_settings
 
 
 def load(path: Path) -> Settings:
@@ -136,25 +137,4 @@ def load(path: Path) -> Settings:
         ConfigurationError: the file can't be read, or settings are missing, unknown or wrong; it
             names all of them.
     """
-    try:
-        found: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the settings in {path} can't be read: {error}") from error
-    for section in ("tls", "seal", "trust"):
-        values = found.get(section)
-        if isinstance(values, dict):
-            for name, value in values.items():
-                if isinstance(value, str):
-                    values[name] = path.parent / value
-    try:
-        return Settings(**found)
-    except ValidationError as error:
-        wrong = [
-            (".".join(str(piece) for piece in each["loc"]), each["msg"])
-            for each in error.errors(include_input=False)
-        ]
-        said = "; ".join(f"{where}: {message}" for where, message in wrong)
-        raise ConfigurationError(
-            f"settings in {path} or the environment: {said}",
-            field=", ".join(where for where, _ in wrong),
-        ) from error
+    return settings.load(Settings, path, path_sections=("tls", "seal", "trust"))

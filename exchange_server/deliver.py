@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from document_exchange.receipt import State
 from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
 from exchange_server.positions import Positions
+from exchange_server.quotas import Quotas
 from exchange_server.receive import SLOWEST_BYTES_PER_S
 from exchange_server.recent import RecentParts
 from exchange_server.requests import check_identifier, envelope_not_found, read_page
@@ -72,6 +73,7 @@ class Deliverer:
     recent: RecentParts
     positions: Positions
     idle_timeout_s: float
+    quotas: Quotas
 
     async def list_deliveries(
         self, principal: Principal, states: Sequence[State], page_size: int, page_token: str
@@ -116,9 +118,11 @@ class Deliverer:
         self, principal: Principal, envelope_id: str, at_most: int
     ) -> list[tuple[str, bytes]]:
         """(part_id, bytes) of parts at hand, which may go out together with their envelope."""
-        return self.recent.recall_small(
+        found = self.recent.recall_small(
             principal.unit, envelope_id, min(at_most, MOST_ENCLOSED_BYTES)
         )
+        size_bytes = sum(len(data) for _, data in found)
+        return found if self.quotas.take_bytes(principal.unit, size_bytes) else []
 
     async def download(
         self, principal: Principal, envelope_id: str, part_id: str, offset: int
@@ -130,14 +134,18 @@ class Deliverer:
         Raises:
             NotFound: no such part in an envelope that the caller may see.
             InvalidRequest: the offset lies outside of the part.
+            QuotaExceeded: the caller's unit has moved as many bytes as it may for now.
             InternalError: the store returned other bytes than were stored.
         """
         check_identifier(envelope_id)
         remembered = self.recent.recall(principal.unit, envelope_id, part_id)
         if remembered is not None:
             _check_offset(offset, len(remembered))
-            for at in range(offset, len(remembered), CHUNK_BYTES):
-                yield remembered[at : at + CHUNK_BYTES]
+            with self.quotas.transfer(principal.unit, len(remembered) - offset) as transfer:
+                for at in range(offset, len(remembered), CHUNK_BYTES):
+                    chunk = remembered[at : at + CHUNK_BYTES]
+                    transfer.flow(len(chunk))
+                    yield chunk
             return
         found = await self.ledger.find_part_for(principal.unit, envelope_id, part_id)
         if found is None:
@@ -147,11 +155,20 @@ class Deliverer:
             )
         size, blocks = found
         _check_offset(offset, size)
+        with self.quotas.transfer(principal.unit, size - offset) as transfer:
+            async with aclosing(self._stored(principal.unit, blocks, offset)) as chunks:
+                async for chunk in chunks:
+                    transfer.flow(len(chunk))
+                    yield chunk
+
+    async def _stored(
+        self, unit: str, blocks: Sequence[Block], offset: int
+    ) -> AsyncGenerator[bytes, None]:
         start = 0
         for block in blocks:
             at = max(offset - start, 0)
             while at < block.size_bytes:
-                async with self._held(principal.unit, block) as held:
+                async with self._held(unit, block) as held:
                     while at < block.size_bytes and held.data is not None:
                         chunk = held.data[at : at + CHUNK_BYTES]
                         at += len(chunk)

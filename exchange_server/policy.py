@@ -7,31 +7,48 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from document_exchange.errors import (
-    CertificateExpired,
-    CertificateNotAdmitted,
-    CertificateRevoked,
     ManifestRefused,
     NotPermitted,
     RecipientsRefused,
     SealRevoked,
     SenderMismatch,
-    UnitNotActive,
 )
 from document_exchange.identity import Kind
 from document_exchange.manifest import Manifest
+from exchange_runtime import standing
 from exchange_runtime.clock import Clock
+from exchange_runtime.standing import Standing
 from exchange_runtime.values import Principal
-from exchange_server.registry import Registry, RegistryFollower
+from exchange_server.registry import Registry, RegistryFollower, Unit
 
+_ADMIN = "/document_exchange.v1.AdminService/"
 _EXCHANGE = "/document_exchange.v1.ExchangeService/"
 _DIRECTORY = "/document_exchange.v1.DirectoryService/"
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
-_UNITS = frozenset({Kind.SYSTEM})
-_EVERYBODY = frozenset({Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER})
 
-ALLOWED: Mapping[str, frozenset[Kind]] = {
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Who may call a method: kinds of certificates, and of staff some roles."""
+
+    kinds: frozenset[Kind] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+
+ROLES = frozenset({"operator", "security", "auditor"})
+"""The roles of staff. Nobody holds two."""
+
+_UNITS = Callers(frozenset({Kind.SYSTEM}))
+_HOLDERS = Callers(frozenset({Kind.SYSTEM, Kind.STAFF}), ROLES)
+_EVERYBODY = Callers(frozenset({Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER}), ROLES)
+
+
+def _staff(*roles: str) -> Callers:
+    return Callers(frozenset({Kind.STAFF}), frozenset(roles))
+
+
+ALLOWED: Mapping[str, Callers] = {
     _EXCHANGE + "Submit": _UNITS,
     _EXCHANGE + "ListDeliveries": _UNITS,
     _EXCHANGE + "WatchDeliveries": _UNITS,
@@ -45,14 +62,28 @@ ALLOWED: Mapping[str, frozenset[Kind]] = {
     _EXCHANGE + "WatchSubmissions": _UNITS,
     _DIRECTORY + "ListUnits": _EVERYBODY,
     _DIRECTORY + "GetUnit": _EVERYBODY,
+    _DIRECTORY + "ListGroups": _EVERYBODY,
+    _DIRECTORY + "WhoAmI": _EVERYBODY,
+    _DIRECTORY + "CheckRoute": _HOLDERS,
+    _DIRECTORY + "ListOwnCertificates": _HOLDERS,
+    _DIRECTORY + "WatchOwnCertificates": _HOLDERS,
+    _ADMIN + "ListEntries": _staff(*ROLES),
+    _ADMIN + "ListProposals": _staff(*ROLES),
+    _ADMIN + "ApplyChanges": _staff("operator", "security"),
+    _ADMIN + "DecideProposal": _staff("security"),
     _HEALTH + "Check": _EVERYBODY,
     _HEALTH + "Watch": _EVERYBODY,
     _REFLECTION + "ServerReflectionInfo": _EVERYBODY,
 }
-"""Which kinds of certificate may call which method. What is not listed is denied."""
+"""Who may call which method. What is not listed is denied."""
 
 WATCHES = frozenset(
-    {_EXCHANGE + "WatchDeliveries", _EXCHANGE + "WatchSubmissions", _HEALTH + "Watch"}
+    {
+        _EXCHANGE + "WatchDeliveries",
+        _EXCHANGE + "WatchSubmissions",
+        _DIRECTORY + "WatchOwnCertificates",
+        _HEALTH + "Watch",
+    }
 )
 """The methods whose calls stay open without end."""
 
@@ -71,7 +102,18 @@ class Admission:
 
     def may_call(self, principal: Principal, method: str) -> None:
         """See ``may_call``."""
-        may_call(principal, method)
+        may_call(principal, method, self.role_of(principal))
+
+    def role_of(self, principal: Principal) -> str:
+        """The role that the registry gives a member of staff; "" for everybody else.
+
+        Raises:
+            Unavailable: the registry can't be followed, so nobody is admitted.
+        """
+        if principal.identity.kind is not Kind.STAFF:
+            return ""
+        staff = self.registry.current().staff.get(principal.identity.name)
+        return staff.role if staff is not None else ""
 
     def still_admitted(self, principal: Principal) -> None:
         """See ``admit``.
@@ -86,38 +128,35 @@ class Admission:
         return method not in NOT_WAITED_FOR
 
 
-def may_call(principal: Principal, method: str) -> None:
-    """Raise NotPermitted unless ``method`` is on the allow-list for the caller's kind."""
-    if principal.identity.kind not in ALLOWED.get(method, frozenset()):
-        raise NotPermitted(
-            f"a {principal.identity.kind.value} certificate may not call {method}", method=method
-        )
+def may_call(principal: Principal, method: str, role: str = "") -> None:
+    """Raise NotPermitted unless ``method`` is on the allow-list for the caller's kind and role.
+
+    Staff without a role are no staff at all, which ``admit`` says more clearly.
+    """
+    callers = ALLOWED.get(method, Callers())
+    kind = principal.identity.kind
+    if kind not in callers.kinds:
+        raise NotPermitted(f"a {kind.value} certificate may not call {method}", method=method)
+    if role and role not in callers.roles:
+        raise NotPermitted(f"{role} staff may not call {method}", method=method)
 
 
 def admit(registry: Registry, principal: Principal, now: datetime) -> None:
-    """The certificate alone decides who may call: issued, known here, valid, not revoked.
+    """Whether the holder of this certificate may call at all; see ``exchange_runtime.standing``.
 
     Raises:
-        CertificateNotAdmitted, CertificateExpired, CertificateRevoked, UnitNotActive
+        CertificateNotAdmitted, CertificateExpired, CertificateRevoked, UnitNotActive,
+        SystemNotActive, StaffNotActive
     """
-    known = registry.certificates.get(principal.fingerprint)
-    if known is None or known.identity != str(principal.identity):
-        raise CertificateNotAdmitted(identity=str(principal.identity))
-    if known.revoked:
-        raise CertificateRevoked(identity=known.identity)
-    if not principal.not_before <= now < principal.not_after:
-        raise CertificateExpired(
-            f"the certificate is valid from {principal.not_before:%Y-%m-%d %H:%M:%S} to "
-            f"{principal.not_after:%Y-%m-%d %H:%M:%S} UTC; renew it",
-            identity=known.identity,
-        )
-    unit = principal.identity.unit
-    if unit is not None:
-        record = registry.units.get(unit)
-        if record is None or record.status != "ACTIVE":
-            raise UnitNotActive(
-                f"unit {unit} is {record.status.lower() if record else 'not registered'}", unit=unit
-            )
+    unit = registry.units.get(principal.unit)
+    system = registry.systems.get((principal.unit, principal.identity.name))
+    found = Standing(
+        certificate=registry.certificates.get(principal.fingerprint),
+        unit_status=unit.status if unit else None,
+        system_status=system.status if system else None,
+        staff=registry.staff.get(principal.identity.name),
+    )
+    standing.admit(principal, found, now)
 
 
 def check_seal(registry: Registry, fingerprint: bytes, unit: str) -> None:
@@ -147,16 +186,15 @@ def check_sender(principal: Principal, manifest: Manifest) -> None:
         )
 
 
-def check_submission(registry: Registry, principal: Principal, manifest: Manifest) -> str:
+def check_submission(registry: Registry, principal: Principal, manifest: Manifest) -> None:
     """Whether the sender may send this document to every one of its recipients.
-
-    Returns the lead issuer if the sender acts for it, else an empty string.
 
     Raises:
         ManifestRefused: the line of business is not in the registry, an issuer not or not active.
         NotPermitted: the sender is no issuer and does not act for the lead issuer.
-        RecipientsRefused: names each recipient that can't receive it, and why. A recipient that
-            is suspended does not refuse the document: its delivery waits.
+        RecipientsRefused: names each recipient that can't receive it, and why: the rule that
+            denies it, or its successor where it is closed. A recipient that is suspended does not
+            refuse the document: its delivery waits.
     """
     document = manifest.document
     if document.business not in registry.businesses:
@@ -168,34 +206,51 @@ def check_submission(registry: Registry, principal: Principal, manifest: Manifes
     for issuer in document.issuers:
         known = registry.units.get(issuer)
         if known is None or known.status != "ACTIVE":
-            raise issuer_refused(issuer, known.status.lower() if known else "not in the registry")
-    acts_for = ""
-    if principal.unit not in document.issuers:
-        acts_for = document.issuers[0]
-        if acts_for not in registry.units[principal.unit].acts_for:
-            raise NotPermitted(
-                f"{principal.unit} is no issuer of this document and does not act for {acts_for}",
-                field="document.issuers",
-            )
-    faults: dict[str, str] = {}
-    for recipient in manifest.recipients:
-        unit = registry.units.get(recipient.unit)
-        if unit is None:
-            faults[recipient.unit] = "there is no such unit"
-        elif unit.status == "CLOSED":
-            faults[recipient.unit] = "the unit is closed"
+            raise _issuer_refused(issuer, known.status.lower() if known else "not in the registry")
+    sender = registry.units[principal.unit]
+    if principal.unit not in document.issuers and document.issuers[0] not in sender.acts_for:
+        raise NotPermitted(
+            f"{principal.unit} is no issuer of this document and does not act for "
+            f"{document.issuers[0]}",
+            field="document.issuers",
+        )
+    kind = (document.business, document.genre.value, document.direction.value)
+    faults = {
+        recipient.unit: fault
+        for recipient in manifest.recipients
+        if (fault := _recipient_fault(registry, sender, recipient.unit, *kind))
+    }
     if faults:
-        raise recipients_refused(faults)
-    return acts_for
+        raise _recipients_refused(faults)
 
 
-def issuer_refused(issuer: str, why: str) -> ManifestRefused:
-    """The error for a document in the name of a unit that can't issue any."""
+def address_fault(registry: Registry, unit_id: str) -> str:
+    """Why nothing can be addressed to this unit; empty if something can."""
+    unit = registry.units.get(unit_id)
+    if unit is None:
+        return "there is no such unit"
+    if unit.status == "CLOSED":
+        successor = f"; write to its successor {unit.successor}" if unit.successor else ""
+        return f"the unit is closed{successor}"
+    return ""
+
+
+def _recipient_fault(
+    registry: Registry, sender: Unit, recipient: str, business: str, genre: str, direction: str
+) -> str:
+    if fault := address_fault(registry, recipient):
+        return fault
+    decision = registry.route_table.decide(
+        sender.party, registry.units[recipient].party, business, genre, direction
+    )
+    return "" if decision.allowed else decision.reason
+
+
+def _issuer_refused(issuer: str, why: str) -> ManifestRefused:
     return ManifestRefused(f"issuer {issuer!r} is {why}", field="document.issuers", value=issuer)
 
 
-def recipients_refused(faults: Mapping[str, str]) -> RecipientsRefused:
-    """The error that names each recipient and its fault."""
+def _recipients_refused(faults: Mapping[str, str]) -> RecipientsRefused:
     named = "; ".join(f"{unit}: {fault}" for unit, fault in list(faults.items())[:10])
     more = f" and {len(faults) - 10} more" if len(faults) > 10 else ""
     return RecipientsRefused(f"{len(faults)} recipient(s) refused: {named}{more}", **faults)

@@ -1,81 +1,73 @@
-"""Reads a registry file: the units of a city, checked before anything is done with them."""
+"""Reads a registry file: the registry of a city, checked before anything is done with it.
+
+The file (TOML) has the entries of each kind as an array of tables: ``[[unit]]``, ``[[system]]``,
+``[[staff]]`` and so on, with the fields that ``document_exchange.entries`` gives them; and
+``[[acts_for]]``, which says of two units what the field of that name says of one.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
-from datetime import date
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
-from document_exchange import codes, identity
-from document_exchange.errors import ConfigurationError
-
-MAX_ACTS_FOR = 90
-"""For how many others a unit may act: so many identifiers fit into one text of an event."""
-
-_UnitId = Annotated[str, Meta(pattern=rf"^(?:{identity.UNIT_ID})\Z")]
-
-_Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-"""One line that PostgreSQL can hold."""
-
-
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all entries have in common: unknown fields are refused."""
-
-
-class Business(_Entry, frozen=True, kw_only=True):
-    """A line of business."""
-
-    code: Annotated[str, Meta(pattern=r"^(?:[A-Z][A-Z0-9_]{0,39})\Z")]
-    name_zh: _Text
-    name_en: _Text
+from document_exchange.entries import (
+    KINDS,
+    BusinessEntry,
+    Entry,
+    GroupEntry,
+    QuotaEntry,
+    RegionEntry,
+    RouteEntry,
+    StaffEntry,
+    SystemEntry,
+    UnitEntry,
+)
+from document_exchange.entry_rules import body_of, checked
+from document_exchange.errors import ConfigurationError, InvalidRequest
+from document_exchange.fields import UnitId
+from exchange_server.changes import Change, put
 
 
-class Region(_Entry, frozen=True, kw_only=True):
-    """An administrative division (GB/T 2260), with the days of its code."""
-
-    code: Annotated[str, Meta(pattern=r"^(?:[0-9]{6})\Z")]
-    name_zh: _Text
-    name_en: _Text
-    valid_from: date | None = None
-    valid_to: date | None = None
-
-
-class Unit(_Entry, frozen=True, kw_only=True):
-    """An organisation that exchanges."""
-
-    unit_id: _UnitId
-    name_zh: _Text
-    name_en: _Text
-    short_zh: _Text
-    kind: Annotated[str, Meta(pattern=r"^(?:DISTRICT|DEPARTMENT|OFFICE|CENTRE)\Z")]
-    organisation_code: str | None = None
-    credit_code: str | None = None
-    region: str | None = None
-    issuer_marks: list[_Text] = []
-    groups: list[_Text] = []
-    contact: _Text = ""
-    status: Annotated[str, Meta(pattern=r"^(?:ACTIVE|SUSPENDED|CLOSED)\Z")] = "ACTIVE"
-
-
-class ActsFor(_Entry, frozen=True, kw_only=True):
+class ActsFor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``unit`` may send in the name of ``issuer``."""
 
-    unit: _UnitId
-    issuer: _UnitId
+    unit: UnitId
+    issuer: UnitId
 
 
-class RegistryFile(_Entry, frozen=True, kw_only=True):
+class RegistryFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole registry file."""
 
-    business: list[Business] = []
-    region: list[Region] = []
-    unit: list[Unit] = []
+    region: list[RegionEntry] = []
+    business: list[BusinessEntry] = []
+    unit: list[UnitEntry] = []
     acts_for: list[ActsFor] = []
+    system: list[SystemEntry] = []
+    staff: list[StaffEntry] = []
+    group: list[GroupEntry] = []
+    route: list[RouteEntry] = []
+    quota: list[QuotaEntry] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, checked; units with those for whom they act.
+
+        Raises:
+            InvalidRequest: one is wrong.
+        """
+        for kind in KINDS:
+            for entry in getattr(self, kind):
+                if isinstance(entry, UnitEntry):
+                    issuers = {each.issuer for each in self.acts_for if each.unit == entry.unit_id}
+                    acts_for = tuple(issuers.union(entry.acts_for))
+                    entry = msgspec.structs.replace(entry, acts_for=acts_for)
+                yield checked(entry)
+
+    def changes(self) -> list[Change]:
+        """What makes the registry say what the file says. What the file does not have stays."""
+        return [put(entry) for entry in self.entries()]
 
 
 def read_file(path: Path) -> RegistryFile:
@@ -83,56 +75,33 @@ def read_file(path: Path) -> RegistryFile:
 
     Raises:
         ConfigurationError: it can't be read, a field is wrong, a check digit does not fit, two
-            units share an identifier or a code, or a unit acts for too many; the message names
-            the unit.
+            entries share a key or a code, or one lists too many; the message names the entry.
     """
     try:
         found = msgspec.convert(
             tomllib.loads(path.read_text(encoding="utf-8")), RegistryFile, strict=True
         )
+        _check_unique(found)
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"the registry file {path}: {error}") from error
-    for unit in found.unit:
-        _check_codes(unit)
-    _check_unique(found)
+    except InvalidRequest as error:
+        raise ConfigurationError(f"the registry file {path}: {error.message}") from error
     known = {unit.unit_id for unit in found.unit}
     for relation in found.acts_for:
         if not {relation.unit, relation.issuer} <= known:
             raise ConfigurationError(
                 f"acts_for {relation.unit} -> {relation.issuer}: both must be units of the file"
             )
-    for unit_id, count in Counter(relation.unit for relation in set(found.acts_for)).items():
-        if count > MAX_ACTS_FOR:
-            raise ConfigurationError(
-                f"unit {unit_id} acts for {count} others; at most {MAX_ACTS_FOR} are possible"
-            )
     return found
-
-
-def _check_codes(unit: Unit) -> None:
-    organisation, credit = unit.organisation_code, unit.credit_code
-    if organisation is None and credit is None:
-        raise ConfigurationError(f"unit {unit.unit_id} has neither of the two codes")
-    if organisation is not None and not codes.is_organisation_code(organisation):
-        raise ConfigurationError(
-            f"unit {unit.unit_id}: {organisation!r} is no organisation code with the right check "
-            "character"
-        )
-    if credit is not None and not codes.is_credit_code(credit):
-        raise ConfigurationError(
-            f"unit {unit.unit_id}: {credit!r} is no credit code with the right check character"
-        )
-    if organisation is not None and credit is not None and credit[8:17] != organisation:
-        raise ConfigurationError(
-            f"unit {unit.unit_id}: its credit code contains another organisation code than its own"
-        )
 
 
 def _check_unique(found: RegistryFile) -> None:
     seen: dict[str, str] = {}
-    for unit in found.unit:
-        body = unit.organisation_code or (unit.credit_code or "")[8:17]
-        for key in (f"unit_id {unit.unit_id}", f"organisation code {body}"):
+    for entry in found.entries():
+        keys = [f"{entry.family} {entry.key}"]
+        if isinstance(entry, UnitEntry):
+            keys.append(f"organisation code {body_of(entry)}")
+        for key in keys:
             if key in seen:
-                raise ConfigurationError(f"{key} stands at both {seen[key]} and {unit.unit_id}")
-            seen[key] = unit.unit_id
+                raise ConfigurationError(f"{key} stands at both {seen[key]} and {entry.key}")
+            seen[key] = entry.key

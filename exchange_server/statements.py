@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from document_exchange import codes, identity, receipt, signature, times
@@ -32,6 +33,38 @@ class Signed:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SignedByCentre(Signed):
+    """What the centre itself signed."""
+
+    seal: bytes
+    """SHA-256 of the certificate that it was signed with, whichever is in use by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """One seal: a statement is made with one of these from beginning to end."""
+
+    signer: Signer
+    identity: str
+    fingerprint: bytes
+    not_before: datetime
+    not_after: datetime
+
+    @classmethod
+    def of(cls, signer: Signer, trust: SealTrust) -> _InUse:
+        """What it chains through does not change; the period is compared at each signature."""
+        certificate = signer.certificate
+        chain = (certificate, trust.seal_ca, trust.root)
+        return cls(
+            signer,
+            str(identity.of_certificate(certificate)),
+            certificate.fingerprint(hashes.SHA256()),
+            max(each.not_valid_before_utc for each in chain),
+            min(each.not_valid_after_utc for each in chain),
+        )
+
+
 class CentreSeal:
     """Signs in the name of the centre, as long as a verifier would accept its signature.
 
@@ -49,29 +82,41 @@ class CentreSeal:
                 registry, or revoked.
             Unavailable: the registry can't be followed, or this process's clock is wrong.
         """
-        # First of all: by a wrong clock nothing below would mean anything.
-        registry.current()
-        self._signer = signer
+        self._trust = trust
         self._registry = registry
-        certificate = signer.certificate
-        self.identity = str(identity.of_certificate(certificate))
-        self.fingerprint = certificate.fingerprint(hashes.SHA256())
-        # What it chains through does not change; whether it is in its period is asked each time.
-        chain = (certificate, trust.seal_ca, trust.root)
-        self._not_before = max(each.not_valid_before_utc for each in chain)
-        self._not_after = min(each.not_valid_after_utc for each in chain)
+        self._in_use = self._checked(signer, now)
+
+    def replace(self, signer: Signer, now: datetime) -> None:
+        """Sign with another seal from now on; the one in use stays if this raises.
+
+        Raises:
+            ConfigurationError, Unavailable: as for the first one.
+        """
+        self._in_use = self._checked(signer, now)
+
+    def _checked(self, signer: Signer, now: datetime) -> _InUse:
+        # First of all: by a wrong clock nothing below would mean anything.
+        self._registry.current()
+        found = _InUse.of(signer, self._trust)
         try:
-            trust.check(certificate, at=now, crls=None)
+            self._trust.check(signer.certificate, at=now, crls=None)
         except SignatureRefused as error:
             raise ConfigurationError(f"the centre's seal can't be used: {error}") from error
-        if fault := self._fault(now):
+        if fault := self._fault(found, now):
             raise ConfigurationError(f"the centre's seal can't be used: {fault}")
+        return found
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """Of the seal in use."""
+        return self._in_use.signer.certificate
 
     def warn_before_end(self, now: datetime) -> None:
         """Log a warning when the seal, or a CA above it, ends within 30 days."""
-        left = self._not_after - now
+        ends = self._in_use.not_after
+        left = ends - now
         if left < _WARN_BEFORE_END:
-            log.warning("centre_seal_ends", not_after=self._not_after.isoformat(), days=left.days)
+            log.warning("centre_seal_ends", not_after=ends.isoformat(), days=left.days)
 
     def accepted(
         self,
@@ -79,16 +124,18 @@ class CentreSeal:
         manifest_sha256: str,
         signatures: Sequence[bytes],
         event: PreparedEvent,
-    ) -> Signed:
+    ) -> SignedByCentre:
         """ACCEPTED: seq 0, for all recipients; signed before the transaction that makes it so."""
+        seal = self._in_use
         return self._sign(
+            seal,
             Receipt(
                 schema=receipt.RECEIPT_SCHEMA,
                 receipt_id=codes.new_id(event.at),
                 type=ReceiptType.ACCEPTED,
                 envelope_id=envelope_id,
                 manifest_sha256=manifest_sha256,
-                by=self.identity,
+                by=seal.identity,
                 at=times.format_time(event.at),
                 signatures_sha256=tuple(hashlib.sha256(s).hexdigest() for s in signatures),
                 seq=0,
@@ -100,9 +147,11 @@ class CentreSeal:
 
     def delivered(
         self, receipt_id: str, position: DeliveryPosition, after: State, event: PreparedEvent
-    ) -> Signed:
+    ) -> SignedByCentre:
         """DELIVERED: the recipient's system confirmed that it holds and verified everything."""
+        seal = self._in_use
         return self._sign(
+            seal,
             Receipt(
                 schema=receipt.RECEIPT_SCHEMA,
                 receipt_id=receipt_id,
@@ -110,7 +159,7 @@ class CentreSeal:
                 envelope_id=position.envelope_id,
                 recipient=position.recipient,
                 manifest_sha256=position.manifest_sha256,
-                by=self.identity,
+                by=seal.identity,
                 at=times.format_time(event.at),
                 seq=position.seq + 1,
                 state_before=position.state,
@@ -122,9 +171,11 @@ class CentreSeal:
 
     def admission(
         self, party_receipt: Signed, position: DeliveryPosition, after: State, event: PreparedEvent
-    ) -> Signed:
+    ) -> SignedByCentre:
         """The admission of a party's receipt, as the next statement of this delivery."""
+        seal = self._in_use
         return self._sign(
+            seal,
             Admission(
                 schema=receipt.ADMISSION_SCHEMA,
                 receipt_sha256=hashlib.sha256(party_receipt.content).hexdigest(),
@@ -135,7 +186,7 @@ class CentreSeal:
                 state_before=position.state,
                 state_after=after,
                 recorded_at=times.format_time(event.at),
-                by=self.identity,
+                by=seal.identity,
                 leaf=event.leaf,
             ),
             event.at,
@@ -143,20 +194,24 @@ class CentreSeal:
 
     def check(self, at: datetime) -> None:
         """Raise Unavailable if a signature of this moment would not be accepted."""
-        if fault := self._fault(at):
+        self._check(self._in_use, at)
+
+    def _check(self, seal: _InUse, at: datetime) -> None:
+        if fault := self._fault(seal, at):
             log.error("centre_seal_unusable", fault=fault)
             raise Unavailable(f"the centre can't sign: {fault}")
 
-    def _sign(self, statement: Receipt | Admission, at: datetime) -> Signed:
-        self.check(at)
+    def _sign(self, seal: _InUse, statement: Receipt | Admission, at: datetime) -> SignedByCentre:
+        self._check(seal, at)
         content = receipt.encode(statement)
-        return Signed(content, signature.sign(content, self._signer, at=at))
+        made = signature.sign(content, seal.signer, at=at)
+        return SignedByCentre(content, made, seal.fingerprint)
 
-    def _fault(self, at: datetime) -> str:
+    def _fault(self, seal: _InUse, at: datetime) -> str:
         """Why a signature of this moment would not be accepted; empty if it would be."""
-        if not self._not_before <= at <= self._not_after:
-            return f"its seal is valid from {self._not_before} to {self._not_after}"
-        known = self._registry.current().certificates.get(self.fingerprint)
+        if not seal.not_before <= at <= seal.not_after:
+            return f"its seal is valid from {seal.not_before} to {seal.not_after}"
+        known = self._registry.current().certificates.get(seal.fingerprint)
         if known is None:
             return "its seal is not in the ledger's registry of certificates: publish it"
         return "its seal has been revoked" if known.revoked else ""

@@ -3,7 +3,7 @@
 The steps, in this order (docs/life-of-a-document.md has them with their reasons):
 
 1. the manifest: size, canonical bytes, schema and the rules of the domain;
-2. the sender is who calls;
+2. the sender is who calls, and its quota has room for the bytes that it declares;
 3. accepted before? then the first receipt again, without reading a byte of the parts;
 4. the identifier's time, the seals, and policy for every recipient;
 5. the bytes: bounded, hashed, stored block by block;
@@ -31,10 +31,8 @@ from document_exchange.errors import (
     ExchangeError,
     InternalError,
     ManifestRefused,
-    NotPermitted,
     SealRevoked,
     Unavailable,
-    UnitNotActive,
 )
 from document_exchange.identity import Identity
 from document_exchange.manifest import Manifest
@@ -43,6 +41,7 @@ from exchange_runtime.clock import Clock
 from exchange_runtime.values import Principal
 from exchange_server import policy
 from exchange_server.budget import Budgets
+from exchange_server.quotas import Quotas, Transfer
 from exchange_server.receive import BlobWriter, PartReceiver, Received, RecentParts
 from exchange_server.registry import Crl, RegistryFollower
 from exchange_server.statements import CentreSeal
@@ -59,6 +58,10 @@ OLDEST = timedelta(days=45)
 """How long before now the time inside an envelope_id may lie."""
 AHEAD = timedelta(minutes=10)
 """How far ahead of our clock it may be."""
+_DECISIONS = 4
+"""How often it is decided whether a document may be sent, the directory changing each time."""
+_REACH_TIMEOUT_S = 5.0
+"""How long a decision waits for the directory that the ledger has by now."""
 
 
 class SubmissionLedger(Protocol):
@@ -91,7 +94,8 @@ _Sealed = tuple[tuple[Identity, x509.Certificate], ...]
 class _Permitted:
     """What holds at the moment that was asked about."""
 
-    acts_for: str
+    directory: int
+    """The version of the directory that it holds upon."""
     seals: tuple[bytes, ...]
     root_crl: Crl
     seal_crl: Crl
@@ -108,6 +112,7 @@ class Submitter:
     seal: CentreSeal
     budgets: Budgets
     recent: RecentParts
+    quotas: Quotas
     clock: Clock
     idle_timeout_s: float
     accepted: Callable[[str, Sequence[str]], None]
@@ -123,15 +128,29 @@ class Submitter:
         """Accept an envelope. When this returns, the envelope MUST be durable in ledger and store.
 
         Raises:
-            Refused and its kinds, NotPermitted, SenderMismatch: nothing of it remains but objects
-                that the sweep removes.
+            Refused and its kinds, NotPermitted, SenderMismatch, QuotaExceeded: nothing of it
+                remains but objects that the sweep removes.
             Unavailable: the outcome may be unknown; send the same again.
         """
         # 1. The manifest.
         document = manifest.decode(manifest_bytes)
         structlog.contextvars.bind_contextvars(envelope_id=document.envelope_id)
-        # 2. The sender.
+        # 2. The sender. What does not come of the bytes is given back to its quota.
         policy.check_sender(principal, document)
+        size_bytes = sum(part.size for part in document.parts)
+        with self.quotas.transfer(principal.unit, size_bytes) as transfer:
+            flowing = _counted(chunks, transfer)
+            return await self._take(principal, document, manifest_bytes, signatures, flowing)
+
+    async def _take(
+        self,
+        principal: Principal,
+        document: Manifest,
+        manifest_bytes: bytes,
+        signatures: Sequence[bytes],
+        chunks: AsyncIterator[tuple[str, bytes]],
+    ) -> Submitted:
+        """Steps 3 to 6."""
         # 3. Accepted before?
         known = await self.ledger.find_fault(
             document.sender, document.document.doc_id, _earlier(document), document.envelope_id
@@ -183,15 +202,16 @@ class Submitter:
     ) -> _Permitted:
         """Everything that time, authority and registry may change, as of ``now``."""
         registry = self.registry.current()
+        policy.admit(registry, principal, now)
         seals = []
         for seal, certificate in sealed:
             self.trust.check(certificate, at=now, crls=None)
             fingerprint = certificate.fingerprint(hashes.SHA256())
             policy.check_seal(registry, fingerprint, seal.unit or "")
             seals.append(fingerprint)
-        acts_for = policy.check_submission(registry, principal, document)
+        policy.check_submission(registry, principal, document)
         root_crl, seal_crl = registry.crls_in_force(now)
-        return _Permitted(acts_for, tuple(seals), root_crl, seal_crl)
+        return _Permitted(registry.directory, tuple(seals), root_crl, seal_crl)
 
     async def _accept(
         self,
@@ -202,8 +222,38 @@ class Submitter:
         sealed: _Sealed,
         received: Received,
     ) -> Submitted:
-        now = self.clock()
-        permitted = self._permit(principal, document, sealed, now)
+        for _ in range(_DECISIONS):
+            now = self.clock()
+            permitted = self._permit(principal, document, sealed, now)
+            acceptance = self._prepare(
+                principal, document, manifest_bytes, signatures, permitted, received, now
+            )
+            outcome = await self._commit(acceptance, document)
+            if outcome.code != "DIRECTORY_CHANGED":
+                break
+            # Decided upon what has been withdrawn meanwhile, perhaps: decide again upon the new.
+            await self.registry.reach(int(outcome.detail), timeout_s=_REACH_TIMEOUT_S)
+        else:
+            raise Unavailable("the directory keeps changing; send again")
+        if outcome.code == "ACCEPTED":
+            return self._accepted(acceptance, document)
+        if outcome.code == "EXISTS":
+            earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
+            if earlier is not None:
+                return earlier
+        raise _refusal(outcome, document)
+
+    def _prepare(
+        self,
+        principal: Principal,
+        document: Manifest,
+        manifest_bytes: bytes,
+        signatures: Sequence[bytes],
+        permitted: _Permitted,
+        received: Received,
+        now: datetime,
+    ) -> Acceptance:
+        """Everything that the transaction will make true, signed already."""
         manifest_sha256 = manifest.sha256_hex(manifest_bytes)
         event = events.prepare(
             "ENVELOPE_ACCEPTED",
@@ -214,11 +264,11 @@ class Submitter:
             manifest_sha256=manifest_sha256,
         )
         signed = self.seal.accepted(document.envelope_id, manifest_sha256, signatures, event)
-        acceptance = Acceptance(
+        return Acceptance(
             principal=principal,
-            acts_for=permitted.acts_for,
+            directory=permitted.directory,
             seals=permitted.seals,
-            centre_seal=self.seal.fingerprint,
+            centre_seal=signed.seal,
             signatures=tuple(signatures),
             manifest=manifest_bytes,
             blocks=received.blocks,
@@ -230,31 +280,31 @@ class Submitter:
             root_crl=permitted.root_crl.number,
             seal_crl=permitted.seal_crl.number,
         )
-        outcome = await self._commit(acceptance, document)
-        if outcome.code == "ACCEPTED":
-            self.recent.accepted(
-                document.envelope_id,
-                [principal.unit, *(r.unit for r in document.recipients)],
-                document.parts,
-            )
-            self.accepted(document.envelope_id, [r.unit for r in document.recipients])
-            log.info(
-                "envelope_accepted",
-                recipients=len(document.recipients),
-                parts=len(document.parts),
-                size_bytes=sum(part.size for part in document.parts),
-            )
-            return Submitted(
-                StatementRecord(
-                    signed.content, signed.signature, b"", b"", event.content, event.salt
-                ),
-                repeated=False,
-            )
-        if outcome.code == "EXISTS":
-            earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
-            if earlier is not None:
-                return earlier
-        raise _refusal(outcome, document)
+
+    def _accepted(self, acceptance: Acceptance, document: Manifest) -> Submitted:
+        """Tell those who wait for it, and give out the receipt."""
+        recipients = [recipient.unit for recipient in document.recipients]
+        self.recent.accepted(
+            document.envelope_id, [acceptance.principal.unit, *recipients], document.parts
+        )
+        self.accepted(document.envelope_id, recipients)
+        log.info(
+            "envelope_accepted",
+            recipients=len(recipients),
+            parts=len(document.parts),
+            size_bytes=sum(part.size for part in document.parts),
+        )
+        return Submitted(
+            StatementRecord(
+                acceptance.receipt,
+                acceptance.receipt_signature,
+                b"",
+                b"",
+                acceptance.event.content,
+                acceptance.event.salt,
+            ),
+            repeated=False,
+        )
 
     async def _commit(self, acceptance: Acceptance, document: Manifest) -> Outcome:
         try:
@@ -264,6 +314,14 @@ class Submitter:
             if await self.ledger.find_envelope(document.envelope_id) is None:
                 raise
             return Outcome("EXISTS")
+
+
+async def _counted(
+    chunks: AsyncIterator[tuple[str, bytes]], transfer: Transfer
+) -> AsyncIterator[tuple[str, bytes]]:
+    async for part_id, data in chunks:
+        transfer.flow(len(data))
+        yield part_id, data
 
 
 def check_envelope_id(envelope_id: str, now: datetime) -> None:
@@ -303,22 +361,12 @@ def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:
                 f"doc_id {doc_id}",
                 field="supersedes" if document.supersedes else "refers_to",
             )
-        case "UNIT_NOT_ACTIVE" if outcome.detail == document.sender:
-            return UnitNotActive(f"unit {document.sender} is not active", unit=document.sender)
-        case "UNIT_NOT_ACTIVE":
-            return policy.issuer_refused(outcome.detail, "no longer active")
         case "CERTIFICATE_REVOKED":
             return CertificateRevoked()
         case "SEAL_REVOKED":
             return SealRevoked("a seal on this manifest has been revoked", seal=outcome.detail)
         case "CENTRE_SEAL_REVOKED":
             return Unavailable("the centre's seal has just been revoked; try again later")
-        case "RECIPIENTS_REFUSED":
-            return policy.recipients_refused(
-                dict.fromkeys(outcome.detail.split(","), "the unit is closed")
-            )
-        case "ACTS_FOR":
-            return NotPermitted(f"{document.sender} no longer acts for {outcome.detail}")
         case "TOO_SLOW":
             return Unavailable("the upload took too long; send again")
     return InternalError(f"the ledger answered {outcome.code}")

@@ -113,8 +113,8 @@ class Acceptance:
     """All that is written when an envelope is accepted, besides what is in the manifest."""
 
     principal: Principal
-    acts_for: str
-    """The lead issuer that the sender acts for; empty when it is an issuer itself."""
+    directory: int
+    """The version of the directory upon which it was decided that this may be sent."""
     seals: tuple[bytes, ...]
     """Fingerprints of the sealing certificates."""
     centre_seal: bytes

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from cryptography import x509
@@ -131,7 +131,7 @@ class ScriptedCentre(
         self.held.clear()
         self._submissions = 0
 
-    def __enter__(self) -> ScriptedCentre:
+    def __enter__(self) -> Self:
         self._server.start()
         return self
 
@@ -331,6 +331,21 @@ seal_key = "seal.key"
     def GetUnit(self, request: Any, context: Any) -> directory_pb2.GetUnitResponse:
         self._said("GetUnit", context)
         return directory_pb2.GetUnitResponse(unit=_unit(request.unit_id))
+
+    def ListGroups(self, request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this script")
+
+    def WhoAmI(self, request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this script")
+
+    def CheckRoute(self, request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this script")
+
+    def ListOwnCertificates(self, request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this script")
+
+    def WatchOwnCertificates(self, request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not in this script")
 
     # What it signs
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
+import re
 import secrets
 import subprocess
 import sys
@@ -54,6 +54,8 @@ from document_exchange.v1 import (
     exchange_pb2,
     exchange_pb2_grpc,
 )
+from exchange_server import unit_import
+from exchange_server.registry_file import RegistryFile
 from tests.pki_for_tests import Holder
 
 SENDER, RECIPIENT = "qd-caizheng", "qd-jiaoyu"
@@ -70,6 +72,8 @@ class CentreInside:
 
     def __init__(self, centre: LocalCentre) -> None:
         self.address = centre.address
+        self.metrics_address = ""
+        """Of the second server, where its settings ask for metrics."""
         self.description: Mapping[str, Any] = centre.description
         self._clients = Path(self.description["clients"])
         self._pki = Path(self.description["pki"])
@@ -78,8 +82,13 @@ class CentreInside:
     def unit(self, unit_id: str, profile: str = "system") -> Holder:
         """The certificate and key of a unit: ``system`` or ``seal``."""
         directory = self._clients / unit_id
-        certificate = x509.load_pem_x509_certificate((directory / f"{profile}.pem").read_bytes())
-        key = serialization.load_pem_private_key((directory / f"{profile}.key").read_bytes(), None)
+        names = tomllib.loads((directory / "profile.toml").read_text())
+        certificate = x509.load_pem_x509_certificate(
+            (directory / names[f"{profile}_certificate"]).read_bytes()
+        )
+        key = serialization.load_pem_private_key(
+            (directory / names[f"{profile}_key"]).read_bytes(), None
+        )
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         return Holder(certificate, key)
 
@@ -105,6 +114,17 @@ class CentreInside:
         key = ec.generate_private_key(ec.SECP256R1())
         certified = self.authority().issue(Order(profile, name, unit, role), key.public_key())
         return Holder(certified.certificate, key)
+
+    async def staff(self, role: str, name: str = "") -> Holder:
+        """A member of staff: registered, certified, and known to the centre."""
+        name = name or f"{role}-{secrets.token_hex(4)}"
+        person = {"name": name, "person": name[:40], "full_name": "张三", "role": role}
+        registered = msgspec.convert({"staff": [person]}, RegistryFile)
+        await unit_import.import_file(self.description["ledger"]["dsn_owner"], registered)
+        holder = self.issue("staff", None, name, role)
+        await self.publish()
+        await admitted(self, holder)
+        return holder
 
     async def publish(self) -> None:
         """Bring what was issued and revoked into the ledger."""
@@ -134,8 +154,10 @@ class CentreInside:
             yield exchange_pb2_grpc.ExchangeServiceStub(channel)
 
     @asynccontextmanager
-    async def channel(self, caller: Holder | None) -> AsyncIterator[grpc.aio.Channel]:
-        """A connection of its own, with this certificate or with none."""
+    async def channel(
+        self, caller: Holder | None, address: str = ""
+    ) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own, with this certificate or with none; to the centre by default."""
         credentials = grpc.ssl_channel_credentials(
             (self._pki / "tls-ca.pem").read_bytes(),
             caller.key_pem if caller else None,
@@ -146,7 +168,9 @@ class CentreInside:
             ("grpc.enable_http_proxy", 0),
             ("grpc.max_send_message_length", 8 * 1024 * 1024),
         ]
-        async with grpc.aio.secure_channel(self.address, credentials, options) as channel:
+        async with grpc.aio.secure_channel(
+            address or self.address, credentials, options
+        ) as channel:
             yield channel
 
     async def admits(self, caller: Holder) -> bool:
@@ -169,7 +193,8 @@ class CentreInside:
         """
         settings = Path(self.description["settings"])
         second = settings.with_name("second.toml")
-        text = settings.read_text().replace(self.address, "127.0.0.1:0", 1)
+        # Ports of its own, for calls and for metrics.
+        text = re.sub(r'^(listen = "127.0.0.1):\d+"', r'\1:0"', settings.read_text(), flags=re.M)
         second.write_text(text + more_settings)
         command = [sys.executable, "-m", "exchange_server", "run", "--config", str(second)]
         with (
@@ -177,7 +202,8 @@ class CentreInside:
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output) as server,
         ):
             try:
-                self.address = await _listening(server)
+                said = await _listening(server)
+                self.address, self.metrics_address = said["listening"], said.get("metrics", "")
                 yield server
             finally:
                 server.kill()
@@ -187,11 +213,11 @@ class CentreInside:
         return server_process(int(self.description["pid"]))
 
 
-async def _listening(server: subprocess.Popen[bytes]) -> str:
+async def _listening(server: subprocess.Popen[bytes]) -> dict[str, str]:
     assert server.stdout is not None
     while line := await asyncio.to_thread(server.stdout.readline):
         if line.startswith(b'{"listening"'):
-            return str(json.loads(line)["listening"])
+            return msgspec.json.decode(line, type=dict[str, str])
     raise AssertionError("the server ended before it listened")
 
 

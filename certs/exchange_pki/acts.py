@@ -35,6 +35,7 @@ from exchange_pki.journal import (
 from exchange_pki.keys import KeyRing, key_sha256, signature_hash
 from exchange_pki.layout import Layout
 from exchange_pki.lint import LintedCertificate
+from exchange_pki.outcome import BY_ITSELF, Cause
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.register import Certified, Register, Revocation
 
@@ -70,12 +71,22 @@ class Acts:
         """Whether the keys can be opened at all."""
         return self._keyring.has_passphrase
 
+    def open_key(self, name: str) -> None:
+        """Raise KeyUnusable unless this authority's key can be opened."""
+        self._keyring.key(name, self.register.authority(name).certificate)
+
     def now(self) -> datetime:
         """The authority's time, in UTC."""
         return self._clock().astimezone(UTC)
 
-    def sign_certificates(self, linted: Sequence[LintedCertificate]) -> list[Certified]:
+    def sign_certificates(
+        self, linted: Sequence[LintedCertificate], causes: Sequence[Cause] = ()
+    ) -> list[Certified]:
         """Sign what was linted: all of it, or nothing leaves this method.
+
+        Args:
+            linted: what may be signed.
+            causes: one for each of them; none means the authority by itself.
 
         Raises:
             KeyUnusable: an issuing key can't be opened; then nothing was begun.
@@ -92,13 +103,15 @@ class Acts:
             raise
         self._record(
             [
-                self._issued(intent, certificate)
-                for intent, certificate in zip(intents, certificates, strict=True)
+                self._issued(intent, certificate, cause)
+                for intent, certificate, cause in zip(
+                    intents, certificates, causes or [BY_ITSELF] * len(intents), strict=True
+                )
             ]
         )
         return [self.register.certified[intent.serial] for intent in intents]
 
-    def revoke(self, serial: str, reason: str) -> Revocation:
+    def revoke(self, serial: str, reason: str, cause: Cause = BY_ITSELF) -> Revocation:
         """Revoke a certificate that was begun and is not revoked yet."""
         now = self.now()
         at, operation = times.format_time(now), codes.new_id(now)
@@ -106,7 +119,7 @@ class Acts:
         certified = self.register.certified.get(serial)
         event = None
         if certified is not None and certified.profile not in AUTHORITIES:
-            event = outcome.revoked(certified, reason, self.register.trust_domain, now)
+            event = outcome.revoked(certified, reason, self.register.trust_domain, now, cause)
         self._record([Revoked(at=at, operation=operation, event=event)])
         return self.register.revoked[serial]
 
@@ -178,7 +191,7 @@ class Acts:
             tbs_sha256=hashlib.sha256(linted.tbs).hexdigest(),
         )
 
-    def _issued(self, intent: IssueIntent, certificate: x509.Certificate) -> Issued:
+    def _issued(self, intent: IssueIntent, certificate: x509.Certificate, cause: Cause) -> Issued:
         now = self.now()
         event = None
         if intent.profile not in AUTHORITIES:
@@ -188,6 +201,7 @@ class Acts:
                 certificate.not_valid_after_utc,
                 self.register.trust_domain,
                 now,
+                cause,
             )
         return Issued(
             at=times.format_time(now),

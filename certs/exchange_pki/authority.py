@@ -5,33 +5,36 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from document_exchange import identity, times
 from document_exchange.certificates import fingerprint
 from document_exchange.errors import (
     ConfigurationError,
+    ExchangeError,
     InvalidRequest,
     NotFound,
     Refused,
-    Unauthenticated,
 )
 from exchange_pki import crl as crls
-from exchange_pki import files, keys, prepare
+from exchange_pki import files, founding, prepare, repeatable
 from exchange_pki import profile as profiles
 from exchange_pki.acts import Acts, Clock
-from exchange_pki.journal import SCHEMA, Founded, Journal
+from exchange_pki.journal import Journal, RevokeIntent
 from exchange_pki.keys import KeyRing, Passphrase, key_sha256
 from exchange_pki.layout import Layout
 from exchange_pki.lint import LintedCertificate, lint
-from exchange_pki.prepare import LONGEST_TRUST_DOMAIN, Order
-from exchange_pki.profile import AUTHORITIES, ROOT
+from exchange_pki.outcome import BY_ITSELF, Cause
+from exchange_pki.prepare import Order
+from exchange_pki.profile import AUTHORITIES, ROOT, SEAL_CA, TLS_CA
 from exchange_pki.register import Certified, Register, Revocation
+from exchange_pki.repeatable import Application
+
+SUPERSEDED = "superseded"
 
 _PEM = serialization.Encoding.PEM
 
@@ -78,13 +81,13 @@ class Authority:
             ConfigurationError: ``state`` is there and not empty, or can't be written.
             InvalidRequest: the trust domain can't be one.
         """
-        _check_trust_domain(trust_domain)
-        _check_vacant(state)
+        founding.check_trust_domain(trust_domain)
+        founding.check_vacant(state)
         files.make_directory(state.parent)
         try:
             building = Path(tempfile.mkdtemp(prefix=f".{state.name}.", dir=state.parent))  # 0700
             try:
-                keyring = _found(Layout(building), trust_domain, passphrase, clock)
+                keyring = founding.found(Layout(building), trust_domain, passphrase, clock)
                 building.rename(state)
                 files.sync_directory(state.parent)
             finally:
@@ -122,6 +125,15 @@ class Authority:
         """Whether it was given what opens its keys."""
         return self._acts.has_passphrase
 
+    def open_keys(self) -> None:
+        """Open the keys of both issuing authorities now; the root's may be kept elsewhere.
+
+        Raises:
+            KeyUnusable: one can't be opened.
+        """
+        for name in (TLS_CA, SEAL_CA):
+            self._acts.open_key(name)
+
     @property
     def root_fingerprint(self) -> str:
         """SHA-256 of the root's DER in hex: what clients pin."""
@@ -130,6 +142,25 @@ class Authority:
     def certificate(self, authority: str) -> x509.Certificate:
         """The certificate of root, TLS CA or seal CA."""
         return self.register.authority(authority).certificate
+
+    def crl_der(self, authority: str) -> bytes:
+        """The newest list of root, TLS CA or seal CA.
+
+        Raises:
+            ConfigurationError: it can't be read.
+        """
+        return files.read(self.layout.crl(authority), limit=crls.LARGEST_BYTES)
+
+    def due_crls(self, older_than: timedelta) -> list[str]:
+        """Of whom the newest list was signed that long ago, or can't be read."""
+        return [name for name in AUTHORITIES if not self._is_fresh(name, older_than)]
+
+    def _is_fresh(self, authority: str, older_than: timedelta) -> bool:
+        try:
+            newest = x509.load_der_x509_crl(self.crl_der(authority))
+        except (ConfigurationError, ValueError):
+            return False
+        return self.now() - newest.last_update_utc < older_than
 
     def serial_of(self, certificate: x509.Certificate) -> str:
         """The serial number of a certificate that this authority issued, in hex.
@@ -181,7 +212,27 @@ class Authority:
             linted = [self._linted(order, public_key) for order, public_key in orders]
             return self._acts.sign_certificates(linted)
 
-    def revoke(self, serial: str, reason: str) -> Revocation:
+    def issue_each(self, applications: Sequence[Application]) -> list[Certified | ExchangeError]:
+        """Answer every application by itself; see ``repeatable``."""
+        with self._acts.exclusive():
+            return repeatable.answer(self._acts, applications, self._linted)
+
+    def settle(self) -> list[Revocation]:
+        """Make good what other processes began and, having died, never finished.
+
+        Whoever acts holds the journal alone, so what is unfinished now stays so. A certificate
+        that may have been signed and was handed to nobody is revoked; a revocation is repeated.
+        """
+        with self._acts.exclusive():
+            return [
+                self._acts.revoke(
+                    intent.serial,
+                    intent.reason if isinstance(intent, RevokeIntent) else SUPERSEDED,
+                )
+                for intent in self.register.unsettled()
+            ]
+
+    def revoke(self, serial: str, reason: str, cause: Cause = BY_ITSELF) -> Revocation:
         """Revoke the certificate with this serial (hex); the revocation that stands is returned.
 
         An announced certificate without outcome can be revoked too: it may have been signed.
@@ -201,7 +252,7 @@ class Authority:
                 raise InvalidRequest(
                     "nothing stands above the root that could revoke it", field="serial"
                 )
-            return self.register.revoked.get(serial) or self._acts.revoke(serial, reason)
+            return self.register.revoked.get(serial) or self._acts.revoke(serial, reason, cause)
 
     def issue_crls(
         self, issuers: Iterable[str] = AUTHORITIES
@@ -225,32 +276,6 @@ class Authority:
         return lint(draft, trust_domain=self.trust_domain, now=now, known=self.register)
 
 
-def _found(layout: Layout, trust_domain: str, passphrase: Passphrase, clock: Clock) -> KeyRing:
-    """Make everything that ``Authority.init`` promises, in a directory that is not known yet."""
-    files.make_directory(layout.private)
-    files.make_directory(layout.crls)
-    keyring = KeyRing(layout, passphrase)
-    at = times.format_time(clock().astimezone(UTC))
-    founded = Founded(at=at, schema=SCHEMA, trust_domain=trust_domain)
-    journal = Journal.create(layout.journal, layout.torn_journal, founded)
-    acts = Acts(layout, journal, keyring, clock)
-    with acts.exclusive():
-        for name in AUTHORITIES:
-            key = keys.generate(profiles.get(name).curve)
-            files.write(layout.key(name), keys.encrypted_pem(key, passphrase), mode=files.PRIVATE)
-            keyring.add(name, key)
-            issuer = None if name == ROOT else acts.register.authority(ROOT).certificate
-            now = acts.now()
-            draft = prepare.authority(name, key.public_key(), issuer, trust_domain, now)
-            linted = lint(draft, trust_domain=trust_domain, now=now, known=acts.register)
-            [certified] = acts.sign_certificates([linted])
-            pem = certified.certificate.public_bytes(_PEM)
-            files.write(layout.certificate(name), pem, mode=files.PUBLIC)
-        for name in AUTHORITIES:
-            acts.sign_crl(name)
-    return keyring
-
-
 def normal_serial(text: str) -> str:
     """A serial number in hex, however a tool wrote it (capitals, colons), in the journal's way.
 
@@ -263,33 +288,3 @@ def normal_serial(text: str) -> str:
             f"{text[:60]!r} is no serial number in hex", field="serial", value=text[:60]
         )
     return prepare.serial_text(int(digits, 16))
-
-
-def _check_trust_domain(trust_domain: str) -> None:
-    try:
-        identity.parse(f"spiffe://{trust_domain}/staff/anyone")
-    except Unauthenticated as error:
-        raise InvalidRequest(
-            f"{trust_domain!r} can't be a trust domain: take a DNS name in lower case",
-            field="trust_domain",
-            value=trust_domain,
-        ) from error
-    if len(trust_domain) > LONGEST_TRUST_DOMAIN:
-        raise InvalidRequest(
-            f"the trust domain has more than {LONGEST_TRUST_DOMAIN} characters",
-            field="trust_domain",
-            value=trust_domain,
-        )
-
-
-def _check_vacant(state: Path) -> None:
-    try:
-        vacant = not state.exists() or not any(state.iterdir())
-    except OSError as error:
-        raise ConfigurationError(
-            f"can't look into {state}: {error.strerror}", path=str(state)
-        ) from error
-    if not vacant:
-        raise ConfigurationError(
-            f"{state} is not empty: an authority is never overwritten", path=str(state)
-        )

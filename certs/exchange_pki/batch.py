@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import msgspec
 
 from document_exchange.errors import InvalidRequest
 from exchange_pki.handout import Errand
 from exchange_pki.prepare import Order
+
+LIMIT_BYTES = 16 * 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+def lines(text: bytes, type_: type[_T]) -> Iterator[tuple[int, _T]]:
+    """(number, content) of each line of a batch file that is not empty.
+
+    Raises:
+        InvalidRequest: a line is malformed; ``line`` says which.
+    """
+    decoder = msgspec.json.Decoder(type_)
+    for number, raw in enumerate(text.splitlines(), 1):
+        if not raw.strip():
+            continue
+        try:
+            yield number, decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise InvalidRequest(f"line {number}: {error}", line=str(number)) from error
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,9 +43,6 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ip: tuple[str, ...] = ()
 
 
-_DECODER = msgspec.json.Decoder(_Line)
-
-
 def errands(text: bytes, out: Path) -> list[Errand]:
     """The errands of a batch file; each directory lies below ``out``. Empty lines are skipped.
 
@@ -33,13 +52,7 @@ def errands(text: bytes, out: Path) -> list[Errand]:
         InvalidRequest: a line is malformed or its directory leaves ``out``; ``line`` says which.
     """
     found: list[Errand] = []
-    for number, raw in enumerate(text.splitlines(), 1):
-        if not raw.strip():
-            continue
-        try:
-            line = _DECODER.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            raise InvalidRequest(f"line {number}: {error}", line=str(number)) from error
+    for number, line in lines(text, _Line):
         order = Order(
             profile=line.profile,
             name=line.name,

@@ -10,10 +10,9 @@ from cryptography import x509
 from document_exchange.errors import ConfigurationError
 from exchange_pki import files
 from exchange_pki.authority import Authority
+from exchange_pki.crl import LARGEST_BYTES
 from exchange_pki.journal import CrlIntent, IssueIntent, RevokeIntent
 from exchange_pki.profile import AUTHORITIES
-
-_CRL_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def _list_of(authority: Authority, name: str) -> Iterator[Problem]:
     path = authority.layout.crl(name)
     remedy = f"exchange-pki crl --issuer {name}"
     try:
-        crl = x509.load_der_x509_crl(files.read(path, limit=_CRL_LIMIT_BYTES))
+        crl = x509.load_der_x509_crl(files.read(path, limit=LARGEST_BYTES))
     except (ConfigurationError, ValueError) as error:
         yield Problem("CRL_UNREADABLE", f"{path}: {error}", remedy)
         return

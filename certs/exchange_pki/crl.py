@@ -18,6 +18,7 @@ from exchange_pki.keys import signature_hash
 from exchange_pki.register import Revocation
 
 LIFETIME = timedelta(days=7)
+LARGEST_BYTES = 64 * 1024 * 1024
 
 REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
     {

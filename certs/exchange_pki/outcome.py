@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from document_exchange import codes, event, times
@@ -15,10 +16,31 @@ CERTIFICATE_ISSUED = "CERTIFICATE_ISSUED"
 CERTIFICATE_REVOKED = "CERTIFICATE_REVOKED"
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Who caused an act, as its event says. ``actor`` empty: the authority by itself.
+
+    ``detail`` is added to the event's own, which it can't replace.
+    """
+
+    actor: str = ""
+    address: str | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+BY_ITSELF = Cause()
+"""What is done by the authority's own command line."""
+
+
 def issued(
-    intent: IssueIntent, fingerprint: str, not_after: datetime, trust_domain: str, at: datetime
+    intent: IssueIntent,
+    fingerprint: str,
+    not_after: datetime,
+    trust_domain: str,
+    at: datetime,
+    cause: Cause,
 ) -> EventRecord:
-    """The event of an issuance: by which authority, to whom, until when."""
+    """The event of an issuance: on whose behalf, to whom, until when."""
     detail = {
         "identity": intent.identity,
         "profile": intent.profile,
@@ -27,10 +49,13 @@ def issued(
     }
     if intent.role is not None:
         detail["role"] = intent.role
-    return _record(CERTIFICATE_ISSUED, intent.issuer, fingerprint, detail, trust_domain, at)
+    actor = cause.actor or prepare.authority_id(trust_domain, intent.issuer)
+    return _record(CERTIFICATE_ISSUED, actor, fingerprint, detail, cause, at)
 
 
-def revoked(certified: Certified, reason: str, trust_domain: str, at: datetime) -> EventRecord:
+def revoked(
+    certified: Certified, reason: str, trust_domain: str, at: datetime, cause: Cause
+) -> EventRecord:
     """The event of a revocation."""
     detail = {
         "identity": certified.identity,
@@ -41,17 +66,16 @@ def revoked(certified: Certified, reason: str, trust_domain: str, at: datetime) 
     }
     if certified.role is not None:
         detail["role"] = certified.role
-    return _record(
-        CERTIFICATE_REVOKED, certified.issuer, certified.fingerprint, detail, trust_domain, at
-    )
+    actor = cause.actor or prepare.authority_id(trust_domain, certified.issuer)
+    return _record(CERTIFICATE_REVOKED, actor, certified.fingerprint, detail, cause, at)
 
 
 def _record(
     kind: str,
-    authority: str,
+    actor: str,
     fingerprint: str,
     detail: Mapping[str, str],
-    trust_domain: str,
+    cause: Cause,
     at: datetime,
 ) -> EventRecord:
     happened = Event(
@@ -59,9 +83,10 @@ def _record(
         event_id=codes.new_id(at),
         type=kind,
         at=times.format_time(at),
-        actor=prepare.authority_id(trust_domain, authority),
+        actor=actor,
+        address=cause.address,
         certificate_sha256=fingerprint,
-        detail=dict(detail),
+        detail={**cause.detail, **detail},
     )
     return EventRecord(
         event_id=happened.event_id, salt=event.new_salt(), event=event.encode(happened)

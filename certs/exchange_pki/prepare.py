@@ -30,6 +30,7 @@ _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _UNIT = re.compile(identity.UNIT_ID, re.ASCII)
 _NAME = re.compile(identity.NAME, re.ASCII)
 _SECOND = timedelta(seconds=1)
+_BACKDATED_PART = 10
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Order:
     """What somebody wants certified. Only ``profile`` and ``name`` are always needed.
 
     ``unit`` belongs to systems and seals, ``role`` to staff, DNS names and IP addresses to
-    servers. ``not_before`` and ``not_after`` may shorten the validity of the profile only.
+    servers. ``not_before`` and ``not_after`` may shorten the validity of the profile only, and so
+    may ``lifetime``, which shortens the backdating with it.
     """
 
     profile: str
@@ -48,6 +50,7 @@ class Order:
     ip_addresses: tuple[str, ...] = ()
     not_before: datetime | None = None
     not_after: datetime | None = None
+    lifetime: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,28 @@ def leaf(
             attribute ``field`` says which.
     """
     profile = profiles.get(order.profile)
+    spiffe_id = identity_of(order, trust_domain)
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
+    names.extend(x509.DNSName(name) for name in order.dns_names)
+    names.extend(x509.IPAddress(ipaddress.ip_address(text)) for text in order.ip_addresses)
+    builder = (
+        _common(profile, public_key, issuer, _validity(profile, issuer, now, order))
+        # No subject: there is no CN that anything could trust, and the SAN is critical instead
+        # (RFC 5280, section 4.2.1.6).
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer.subject)
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+    )
+    return Draft(profile, spiffe_id, order.role, public_key, issuer, builder)
+
+
+def identity_of(order: Order, trust_domain: str) -> str:
+    """The SPIFFE ID that the holder of the certificate will have.
+
+    Raises:
+        InvalidRequest: a field of the order is missing, malformed or not of this profile.
+    """
+    profile = profiles.get(order.profile)
     if profile.identity is None:
         raise InvalidRequest(
             f"{profile.name} is an authority: only `init` makes one", field="profile"
@@ -95,18 +120,7 @@ def leaf(
         identity.parse(spiffe_id)
     except Unauthenticated as error:
         raise InvalidRequest(error.message, field="identity", value=spiffe_id) from error
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(spiffe_id)]
-    names.extend(x509.DNSName(name) for name in order.dns_names)
-    names.extend(x509.IPAddress(ipaddress.ip_address(text)) for text in order.ip_addresses)
-    builder = (
-        _common(profile, public_key, issuer, now, order.not_before, order.not_after)
-        # No subject: there is no CN that anything could trust, and the SAN is critical instead
-        # (RFC 5280, section 4.2.1.6).
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .add_extension(x509.SubjectAlternativeName(names), critical=True)
-    )
-    return Draft(profile, spiffe_id, order.role, public_key, issuer, builder)
+    return spiffe_id
 
 
 def authority(
@@ -120,7 +134,7 @@ def authority(
     profile = profiles.get(name)
     subject = authority_name(profile, trust_domain)
     builder = (
-        _common(profile, public_key, issuer, now, None, None)
+        _common(profile, public_key, issuer, _validity(profile, issuer, now, None))
         .subject_name(subject)
         .issuer_name(subject if issuer is None else issuer.subject)
     )
@@ -156,11 +170,9 @@ def _common(
     profile: Profile,
     public_key: ec.EllipticCurvePublicKey,
     issuer: x509.Certificate | None,
-    now: datetime,
-    not_before: datetime | None,
-    not_after: datetime | None,
+    validity: tuple[datetime, datetime],
 ) -> x509.CertificateBuilder:
-    begins, ends = _validity(profile, issuer, now, not_before, not_after)
+    begins, ends = validity
     own_identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
     issuing_identifier = own_identifier if issuer is None else key_identifier(issuer)
     constraints = profile.basic_constraints
@@ -194,18 +206,20 @@ def key_identifier(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
 
 
 def _validity(
-    profile: Profile,
-    issuer: x509.Certificate | None,
-    now: datetime,
-    not_before: datetime | None,
-    not_after: datetime | None,
+    profile: Profile, issuer: x509.Certificate | None, now: datetime, order: Order | None
 ) -> tuple[datetime, datetime]:
     """Both ends are part of the validity (RFC 5280, section 4.1.2.5), hence a second less."""
     now = now.replace(microsecond=0)
-    begins = not_before or now - profile.backdate
+    not_before, not_after = (order.not_before, order.not_after) if order else (None, None)
+    lifetime, backdate = profile.lifetime, profile.backdate
+    if order is not None and order.lifetime is not None:
+        lifetime = min(lifetime, order.lifetime)
+        # What lives for seconds must not have begun minutes ago: renewal goes by the fraction.
+        backdate = min(backdate, lifetime // _BACKDATED_PART // _SECOND * _SECOND)
+    begins = not_before or now - backdate
     if issuer is not None and not_before is None:
         begins = max(begins, issuer.not_valid_before_utc)
-    ends = not_after or begins + profile.lifetime - _SECOND
+    ends = not_after or begins + lifetime - _SECOND
     if begins >= ends:
         raise InvalidRequest(
             f"not_after {ends.isoformat()} is not later than not_before {begins.isoformat()}",
@@ -236,6 +250,8 @@ def _check_fields(order: Order, profile: Profile) -> None:
         )
     if not profile.roles and order.role is not None:
         raise InvalidRequest(f"the profile {profile.name} has no role", field="role")
+    if order.lifetime is not None and (order.lifetime <= _SECOND or order.lifetime.microseconds):
+        raise InvalidRequest("lifetime must be some whole seconds", field="lifetime")
     for field, moment in (("not_before", order.not_before), ("not_after", order.not_after)):
         if moment is not None and (moment.tzinfo is None or moment.microsecond):
             raise InvalidRequest(f"{field} must be in whole seconds with a time zone", field=field)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 
-import asyncpg
-from cryptography import x509
-
-from document_exchange.errors import ConfigurationError, NotPermitted, Unavailable
+from document_exchange.errors import ConfigurationError
 from exchange_pki import files
 from exchange_pki.authority import Authority
+from exchange_pki.crl import LARGEST_BYTES
+from exchange_pki.layout import Layout
 from exchange_pki.profile import AUTHORITIES, ROOT
-from exchange_pki.register import Certified, CrlNote, Revocation
-
-CONNECT_TIMEOUT_S = 10.0
-COMMAND_TIMEOUT_S = 60.0
-
-_CRL_LIMIT_BYTES = 64 * 1024 * 1024
-
-_ROOTS = "select fingerprint from exchange.authorities where name = 'root'"
-_KNOWN = "select fingerprint, revoked_at is not null as revoked from exchange.certificates"
-_KNOWN_CRLS = "select issuer, number from exchange.crls"
-_AUTHORITY = "select exchange.publish_authority($1, $2, $3)"
-_CERTIFICATE = (
-    "select exchange.publish_certificate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+from exchange_pki.register import Certified, CrlNote, Publishable, Register, Revocation
+from exchange_pki.service.ledger import (
+    AuthorityLedger,
+    authority_database,
+    saying_what_is_wrong,
 )
-_REVOCATION = "select exchange.publish_revocation($1, $2, $3, $4, $5, $6)"
-_CRL = "select exchange.publish_crl($1, $2, $3, $4, $5)"
+
+TIMEOUT_S = 60.0
+
+_MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -42,10 +35,148 @@ class Published:
     crls: int = 0
 
 
+@dataclass(frozen=True)
+class Unpublished:
+    """What the journal has and the ledger may not have: one kind, in the journal's order.
+
+    ``position`` is where in the history the next begins.
+    """
+
+    position: int
+    certificates: Sequence[Certified] = ()
+    revocations: Sequence[tuple[Revocation, Certified]] = ()
+    crls: Sequence[tuple[CrlNote, bytes]] = ()
+
+
+@dataclass
+class Publisher:
+    """Remembers how far it has published the register's history, and goes on from there.
+
+    ``begin`` once, then ``unpublished`` and ``publish`` as often as there may be something new.
+    Each round is one transaction; interrupted, the next round repeats it, which changes nothing.
+    """
+
+    ledger: AuthorityLedger
+    position: int = 0
+    _known: dict[bytes, bool] = field(default_factory=dict)
+    _known_crls: set[tuple[str, int]] = field(default_factory=set)
+
+    async def begin(self, register: Register) -> int:
+        """Look at what the ledger has; bring the authorities into it. How many were new.
+
+        Raises:
+            ConfigurationError: the ledger belongs to another root.
+        """
+        roots = await self.ledger.roots()
+        own = bytes.fromhex(register.authority(ROOT).fingerprint)
+        if roots and own not in roots:
+            raise ConfigurationError(
+                "the ledger belongs to another root: "
+                + ", ".join(sorted(fingerprint.hex() for fingerprint in roots)),
+                root=own.hex(),
+            )
+        new = 0
+        for name in AUTHORITIES:
+            new += await self.ledger.publish_authority(register.authority(name))
+        self._known = dict(await self.ledger.known_certificates())
+        self._known_crls = set(await self.ledger.known_crls())
+        self.position = 0
+        return new
+
+    def unpublished(self, register: Register, layout: Layout) -> list[Unpublished]:
+        """What is to be published, read and checked, without the ledger.
+
+        Raises:
+            ConfigurationError: a numbered CRL is missing beside the journal, or is another.
+        """
+        found: list[Unpublished] = []
+        position = self.position
+        history = register.history[position:]
+        for kind, run in groupby(history, type):
+            while piece := list(islice(run, _MOST_AT_ONCE)):
+                position += len(piece)
+                found.append(self._of_kind(kind, piece, position, register, layout))
+        return found
+
+    async def publish(self, pieces: Sequence[Unpublished]) -> Published:
+        """Bring into the ledger what ``unpublished`` found, in its order.
+
+        When this returns, all of it MUST be durable in the ledger.
+        """
+        done = Published()
+        for piece in pieces:
+            certificates = crls = revocations = 0
+            if piece.certificates:
+                certificates = await self.ledger.publish_certificates(piece.certificates)
+            for revocation, certified in piece.revocations:
+                revocations += await self.ledger.publish_revocation(revocation, certified)
+            for note, der in piece.crls:
+                crls += await self.ledger.publish_crl(note.issuer, note.number, der)
+            self.position = max(self.position, piece.position)
+            done = replace(
+                done,
+                certificates=done.certificates + certificates,
+                revocations=done.revocations + revocations,
+                crls=done.crls + crls,
+            )
+        return done
+
+    def _of_kind(
+        self,
+        kind: type[Publishable],
+        piece: Sequence[Publishable],
+        position: int,
+        register: Register,
+        layout: Layout,
+    ) -> Unpublished:
+        if kind is Certified:
+            return Unpublished(position, certificates=list(self._new_certificates(piece)))
+        if kind is Revocation:
+            return Unpublished(position, revocations=list(self._new_revocations(piece, register)))
+        return Unpublished(position, crls=list(self._new_crls(piece, layout)))
+
+    def _new_certificates(self, piece: Sequence[Publishable]) -> Iterator[Certified]:
+        for each in piece:
+            if not isinstance(each, Certified) or each.event is None:
+                continue  # an authority's own is published as such
+            if bytes.fromhex(each.fingerprint) not in self._known:
+                yield each
+
+    def _new_revocations(
+        self, piece: Sequence[Publishable], register: Register
+    ) -> Iterator[tuple[Revocation, Certified]]:
+        for each in piece:
+            if isinstance(each, Revocation):
+                revoked = register.certified.get(each.serial)
+                # Without one it was never handed out.
+                if revoked and not self._known.get(bytes.fromhex(revoked.fingerprint)):
+                    yield each, revoked
+
+    def _new_crls(
+        self, piece: Sequence[Publishable], layout: Layout
+    ) -> Iterator[tuple[CrlNote, bytes]]:
+        for each in piece:
+            if isinstance(each, CrlNote) and (each.issuer, each.number) not in self._known_crls:
+                yield each, read_crl(layout, each)
+
+
+def read_crl(layout: Layout, note: CrlNote) -> bytes:
+    """The list that the journal notes, in DER.
+
+    Raises:
+        ConfigurationError: its file is missing, or holds something else.
+    """
+    path = layout.numbered_crl(note.issuer, note.number)
+    der = files.read(path, limit=LARGEST_BYTES)
+    if hashlib.sha256(der).hexdigest() != note.sha256:
+        raise ConfigurationError(f"{path} is not what the journal says", path=str(path))
+    return der
+
+
 async def publish(authority: Authority, dsn: str) -> Published:
     """Bring everything that has an outcome into the ledger, in the journal's order.
 
-    One transaction: all of it or nothing. Again, it changes nothing: events and salts are the
+    Interrupted, it goes on where it stopped. Again, it changes nothing: events and salts are the
     journal's own.
 
     Raises:
@@ -54,145 +185,13 @@ async def publish(authority: Authority, dsn: str) -> Published:
         NotPermitted: the role of the DSN is not the authority's.
         Unavailable: the database does not answer.
     """
-    async with _connected(dsn) as connection, connection.transaction():
-        return await _publish(authority, connection)
-
-
-async def _publish(
-    authority: Authority, connection: asyncpg.Connection[asyncpg.Record]
-) -> Published:
-    await _check_root(authority, connection)
-    done = Published()
-    for name in AUTHORITIES:
-        certified = authority.register.authority(name)
-        new = await connection.fetchval(
-            _AUTHORITY, name, bytes.fromhex(certified.fingerprint), certified.der
-        )
-        done = replace(done, authorities=done.authorities + bool(new))
-    known = {row["fingerprint"]: row["revoked"] for row in await connection.fetch(_KNOWN)}
-    known_crls = {(row["issuer"], row["number"]) for row in await connection.fetch(_KNOWN_CRLS)}
-    for entry in authority.register.history:
-        match entry:
-            case Certified() if bytes.fromhex(entry.fingerprint) not in known:
-                new = await _publish_certificate(entry, connection)
-                done = replace(done, certificates=done.certificates + new)
-            case Revocation():
-                revoked = authority.register.certified.get(entry.serial)
-                if revoked is None or known.get(bytes.fromhex(revoked.fingerprint)):
-                    continue  # it was never handed out, or the ledger knows already
-                new = await _publish_revocation(entry, revoked, connection)
-                done = replace(done, revocations=done.revocations + new)
-            case CrlNote() if (entry.issuer, entry.number) not in known_crls:
-                new = await _publish_crl(authority, entry, connection)
-                done = replace(done, crls=done.crls + new)
-    return done
-
-
-async def _check_root(authority: Authority, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    roots = {row["fingerprint"] for row in await connection.fetch(_ROOTS)}
-    own = bytes.fromhex(authority.register.authority(ROOT).fingerprint)
-    if roots and own not in roots:
-        raise ConfigurationError(
-            "the ledger belongs to another root: "
-            + ", ".join(sorted(fingerprint.hex() for fingerprint in roots)),
-            root=own.hex(),
-        )
-
-
-async def _publish_certificate(
-    certified: Certified, connection: asyncpg.Connection[asyncpg.Record]
-) -> bool:
-    event = certified.event
-    if event is None:  # an authority's own, published as such
-        return False
-    certificate = certified.certificate
-    return bool(
-        await connection.fetchval(
-            _CERTIFICATE,
-            bytes.fromhex(certified.fingerprint),
-            certified.serial,
-            certified.identity,
-            certified.profile,
-            certified.role,
-            certificate.not_valid_before_utc,
-            certificate.not_valid_after_utc,
-            certified.der,
-            certified.issued_at,
-            event.event_id,
-            event.salt,
-            event.event,
-        )
-    )
-
-
-async def _publish_revocation(
-    revocation: Revocation,
-    certified: Certified,
-    connection: asyncpg.Connection[asyncpg.Record],
-) -> bool:
-    event = revocation.event
-    if event is None:  # of an authority: the root's CRL says so
-        return False
-    return bool(
-        await connection.fetchval(
-            _REVOCATION,
-            bytes.fromhex(certified.fingerprint),
-            revocation.revoked_at,
-            revocation.reason,
-            event.event_id,
-            event.salt,
-            event.event,
-        )
-    )
-
-
-async def _publish_crl(
-    authority: Authority, note: CrlNote, connection: asyncpg.Connection[asyncpg.Record]
-) -> bool:
-    path = authority.layout.numbered_crl(note.issuer, note.number)
-    der = files.read(path, limit=_CRL_LIMIT_BYTES)
-    if hashlib.sha256(der).hexdigest() != note.sha256:
-        raise ConfigurationError(f"{path} is not what the journal says", path=str(path))
-    crl = x509.load_der_x509_crl(der)
-    return bool(
-        await connection.fetchval(
-            _CRL, note.issuer, note.number, crl.last_update_utc, crl.next_update_utc, der
-        )
-    )
-
-
-@asynccontextmanager
-async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    try:
-        connection = await _connect(dsn)
+    database = authority_database(dsn, connections=1, timeout_s=TIMEOUT_S)
+    with saying_what_is_wrong():
+        await database.open()
         try:
-            yield connection
+            publisher = Publisher(AuthorityLedger(database))
+            authorities = await publisher.begin(authority.register)
+            pieces = publisher.unpublished(authority.register, authority.layout)
+            return replace(await publisher.publish(pieces), authorities=authorities)
         finally:
-            await connection.close()
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise NotPermitted(
-            f"the database refuses: {error}; publish with the authority's role"
-        ) from error
-    except (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.InvalidCatalogNameError,
-    ) as error:
-        raise ConfigurationError(f"the DSN is refused: {error}") from error
-    except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError) as error:
-        raise ConfigurationError(f"the ledger is not migrated to this version: {error}") from error
-    except asyncpg.IntegrityConstraintViolationError as error:
-        raise ConfigurationError(f"the ledger contradicts the journal: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the ledger does not answer: {error}") from error
-
-
-async def _connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
-    try:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=COMMAND_TIMEOUT_S,
-            server_settings={"application_name": "exchange-pki"},
-        )
-    except ValueError as error:  # asyncpg.ClientConfigurationError is one too
-        raise ConfigurationError(f"the DSN can't be read: {error}") from error
+            await database.close()

@@ -57,7 +57,7 @@ class Certified:
                 f"the journal's certificate {self.serial} is damaged: {error}", serial=self.serial
             ) from error
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the DER, in hex."""
         return hashlib.sha256(self.der).hexdigest()
@@ -94,6 +94,8 @@ class Register:
     def __init__(self) -> None:
         self.trust_domain = ""
         self.certified: dict[str, Certified] = {}
+        self.serials: dict[str, str] = {}
+        """The serial of each certificate by its fingerprint, both in hex."""
         self.revoked: dict[str, Revocation] = {}
         self.history: list[Publishable] = []
         """Everything that has an outcome, in the order of the journal."""
@@ -173,9 +175,37 @@ class Register:
             )
         ]
 
+    def unsettled(self) -> list[IssueIntent | RevokeIntent]:
+        """Those of ``unfinished`` that are about certificates."""
+        return [
+            intent
+            for intent in self._open.values()
+            if not isinstance(intent, CrlIntent) and intent.serial not in self.revoked
+        ]
+
     def has_serial(self, serial: int) -> bool:
         """Whether a certificate with this serial was ever begun."""
         return f"{serial:x}" in self._begun
+
+    def living(
+        self, key_sha256: str, profile: str, identity: str, now: datetime
+    ) -> Certified | None:
+        """The newest certificate of this key for this profile and identity that counts now."""
+        for begun in reversed(self._holders.get(key_sha256, ())):
+            certified = self.certified.get(begun.serial)
+            if (
+                certified is not None
+                and begun.serial not in self.revoked
+                and (begun.profile, begun.identity) == (profile, identity)
+                and now <= certified.certificate.not_valid_after_utc
+            ):
+                return certified
+        return None
+
+    def withdrawn(self, key_sha256: str) -> bool:
+        """Whether a certificate of this key that was issued has been revoked since."""
+        serials = {begun.serial for begun in self._holders.get(key_sha256, ())}
+        return any(each in self.certified and each in self.revoked for each in serials)
 
     def key_conflict(self, key_sha256: str, profile: str, identity: str) -> str | None:
         """Why this key can't be certified for this profile and identity; None if it can.
@@ -204,6 +234,7 @@ class Register:
             event=entry.event,
         )
         self.certified[intent.serial] = certified
+        self.serials[certified.fingerprint] = intent.serial
         self.history.append(certified)
 
     def _revoked(self, entry: Revoked) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from exchange_client.admin import AsyncAdminClient
+from exchange_client.alerts import AlertHook
 from exchange_client.blocking import LOOP, blocking, blocking_iterator
 from exchange_client.client import AsyncClient
 from exchange_client.delivery import AsyncDelivery
-from exchange_client.model import DeliverySummary, DeliveryView, SubmissionSummary
+from exchange_client.model import DeliverySummary, DeliveryView
 from exchange_client.profile import Profile
 from exchange_client.timing import Timing
 
@@ -34,8 +36,27 @@ class Delivery(DeliveryView):
     track = blocking(AsyncDelivery.track)
 
 
-def _same(summary: SubmissionSummary) -> SubmissionSummary:
-    return summary
+T = TypeVar("T")
+
+
+def _same(item: T) -> T:
+    return item
+
+
+class AdminClient:
+    """The registry, as staff see it; ``Client.admin`` gives it."""
+
+    def __init__(self, inner: AsyncAdminClient) -> None:
+        self._inner = inner
+
+    role = blocking(AsyncAdminClient.role)
+    entries = blocking(AsyncAdminClient.entries)
+    entry = blocking(AsyncAdminClient.entry)
+    find = blocking(AsyncAdminClient.find)
+    apply = blocking(AsyncAdminClient.apply)
+    proposals = blocking_iterator(AsyncAdminClient.proposals, _same)
+    proposal = blocking(AsyncAdminClient.proposal)
+    decide = blocking(AsyncAdminClient.decide)
 
 
 class Client:
@@ -44,8 +65,14 @@ class Client:
     May be used from several threads. Every method is that of ``AsyncClient``, made to wait.
     """
 
-    def __init__(self, profile: Profile, timing: Timing | None = None) -> None:
-        self._inner = AsyncClient(profile, timing)
+    def __init__(
+        self,
+        profile: Profile,
+        timing: Timing | None = None,
+        alerts: AlertHook | None = None,
+    ) -> None:
+        """As ``AsyncClient``; ``alerts`` is called in the thread of the blocking clients' loop."""
+        self._inner = AsyncClient(profile, timing, alerts)
 
     @classmethod
     def from_profile(
@@ -53,9 +80,10 @@ class Client:
         name: str | None = None,
         config_dir: str | os.PathLike[str] | None = None,
         timing: Timing | None = None,
+        alerts: AlertHook | None = None,
     ) -> Self:
         """A client for a profile on this machine; see ``AsyncClient.from_profile``."""
-        return cls(AsyncClient.from_profile(name, config_dir, timing).profile, timing)
+        return cls(AsyncClient.from_profile(name, config_dir).profile, timing, alerts)
 
     def __enter__(self) -> Self:
         LOOP.run(self._inner.__aenter__())
@@ -79,6 +107,11 @@ class Client:
         """The own unit."""
         return self._inner.unit_id
 
+    @property
+    def admin(self) -> AdminClient:
+        """The registry, for staff; see ``AsyncClient.admin``."""
+        return AdminClient(self._inner.admin)
+
     def delivery(self, envelope_id: str) -> Delivery:
         """The delivery of one envelope to the own unit; see ``AsyncClient.delivery``."""
         return Delivery(LOOP.run(self._inner.delivery(envelope_id)))
@@ -94,3 +127,6 @@ class Client:
     confirm_seen = blocking(AsyncClient.confirm_seen)
     units = blocking(AsyncClient.units)
     unit = blocking(AsyncClient.unit)
+    groups = blocking(AsyncClient.groups)
+    certificates = blocking_iterator(AsyncClient.certificates, _same)
+    check_route = blocking(AsyncClient.check_route)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
@@ -12,27 +12,32 @@ from typing import Self, Unpack
 from document_exchange import codes
 from document_exchange import manifest as manifests
 from document_exchange.errors import ConfigurationError, NotFound
-from document_exchange.manifest import Manifest, Recipient
+from document_exchange.manifest import Direction, Genre, Manifest, Recipient
 from document_exchange.receipt import State
 from document_exchange.signature import Signer
-from document_exchange.v1 import directory_pb2, envelope_pb2, exchange_pb2
-from exchange_client import acknowledge, parts, receive, submit, tracking, watch
+from document_exchange.v1 import exchange_pb2
+from exchange_client import acknowledge, boxes, directory, parts, receive, submit, tracking
+from exchange_client.admin import AsyncAdminClient
+from exchange_client.alerts import AlertHook
+from exchange_client.certificate_alarm import CertificateAlarm
 from exchange_client.choices import chosen, one_or_more
 from exchange_client.compose import Draft, Metadata, compose, recipients_of, seal
 from exchange_client.delivery import AsyncDelivery
-from exchange_client.model import DeliverySummary, SubmissionSummary, Unit, number_of
+from exchange_client.directory import Group, RouteAnswer
+from exchange_client.model import DeliverySummary, SubmissionSummary, Unit
+from exchange_client.own_certificates import OwnCertificate, watch_own
 from exchange_client.parts import Source
 from exchange_client.profile import Profile
+from exchange_client.renewal import newest
 from exchange_client.serials import Serials
 from exchange_client.session import Session, open_session
 from exchange_client.submit import Submission
 from exchange_client.timing import Timing
 from exchange_client.tracking import Tracking
+from exchange_client.upkeep import Upkeep
 
 AWAITING = (State.PENDING, State.DELIVERED)
 """The states in which a delivery waits for its recipient."""
-
-_PAGE_SIZE = 200
 
 
 class AsyncClient:
@@ -40,12 +45,31 @@ class AsyncClient:
 
     An asynchronous context manager. All clients of a process must live in one event loop
     (grpc.aio has one poller); so do the blocking ``Client``'s, in a loop of their own thread.
+
+    For as long as it is open it renews the profile's certificates, if the profile says where the
+    authority is.
     """
 
-    def __init__(self, profile: Profile, timing: Timing | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        timing: Timing | None = None,
+        alerts: AlertHook | None = None,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            profile: for whom it speaks.
+            timing: deadlines and the retry budget.
+            alerts: called when a certificate can't be renewed, when one was issued to the own
+                unit that this profile did not ask for, and when one was revoked. Without it the
+                own unit's certificates are not watched, and failed renewals are logged only.
+        """
         self._profile = profile
         self._timing = timing or Timing()
+        self._alerts = alerts
         self._opened: Session | None = None
+        self._closing = AsyncExitStack()
         self._serials = Serials()
 
     @classmethod
@@ -54,6 +78,7 @@ class AsyncClient:
         name: str | None = None,
         config_dir: str | os.PathLike[str] | None = None,
         timing: Timing | None = None,
+        alerts: AlertHook | None = None,
     ) -> Self:
         """A client for a profile on this machine.
 
@@ -61,16 +86,29 @@ class AsyncClient:
             name: default: EXCHANGE_PROFILE, or the only profile that there is.
             config_dir: default: EXCHANGE_CONFIG, or ~/.config/document-exchange.
             timing: deadlines and the retry budget.
+            alerts: see ``AsyncClient``.
 
         Raises:
             ConfigurationError: there is no such profile, or something in it is wrong.
         """
-        return cls(Profile.load(name, Path(config_dir) if config_dir else None), timing)
+        profile = Profile.load(name, Path(config_dir) if config_dir else None)
+        return cls(profile, timing, alerts)
 
     async def __aenter__(self) -> Self:
         if self._opened is not None:
             raise ConfigurationError("this client is open already")
-        self._opened = open_session(self._profile, self._timing)
+        session = open_session(await newest(self._profile), self._timing)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(session.connection.close)
+            upkeep = Upkeep(session, self._alerts)
+            upkeep.start()
+            stack.push_async_callback(upkeep.stop)
+            if self._alerts is not None:
+                alarm = CertificateAlarm(session, self._alerts)
+                alarm.start()
+                stack.push_async_callback(alarm.stop)
+            self._closing = stack.pop_all()
+        self._opened = session
         return self
 
     async def __aexit__(
@@ -81,12 +119,13 @@ class AsyncClient:
     ) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
-            await opened.connection.close()
+            self._profile = opened.profile
+            await self._closing.aclose()
 
     @property
     def profile(self) -> Profile:
-        """The profile that it speaks for."""
-        return self._profile
+        """The profile that it speaks for, as last renewed."""
+        return self._profile if self._opened is None else self._opened.profile
 
     @property
     def timing(self) -> Timing:
@@ -109,6 +148,15 @@ class AsyncClient:
             raise ConfigurationError("the client is not open: use it inside its with block")
         return self._opened
 
+    @property
+    def admin(self) -> AsyncAdminClient:
+        """The registry, for staff.
+
+        Raises:
+            ConfigurationError: the client is not open.
+        """
+        return AsyncAdminClient(self.session.connection)
+
     # Sending
 
     async def send(
@@ -130,6 +178,8 @@ class AsyncClient:
         Args:
             title: of the document.
             recipients: unit ids (TO), or ``Recipient``s with kind and copies; one or several.
+                ``group:ID`` stands for the group's members: it is replaced by them before the
+                document is sealed.
             files: one or several; the first is the body, the others are attachments;
                 ``PartSource`` says more.
             cc: unit ids that receive a copy (CC).
@@ -158,7 +208,7 @@ class AsyncClient:
             sender=session.profile.system,
             title=title,
             doc_id=doc_id or await self.new_doc_id(issuers[0] if issuers else session.unit),
-            recipients=recipients_of(recipients, cc),
+            recipients=await directory.expanded(session, recipients_of(recipients, cc)),
             parts=tuple(each.part for each in outgoing),
         )
         manifest, content = compose(draft, metadata)
@@ -207,19 +257,9 @@ class AsyncClient:
         Args:
             states: by default those that wait for the unit (PENDING, DELIVERED); None: all.
         """
-        session = self.session
-        request = exchange_pb2.ListDeliveriesRequest(
-            states=_state_numbers(states), page_size=_PAGE_SIZE
-        )
-        while True:
-            page = await session.connection.call(
-                session.connection.exchange.ListDeliveries, request
-            )
-            for message in page.deliveries:
-                yield AsyncDelivery(session, DeliverySummary.of(message))
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        async with aclosing(boxes.inbox(self.session, states)) as found:
+            async for delivery in found:
+                yield delivery
 
     async def delivery(self, envelope_id: str) -> AsyncDelivery:
         """The delivery of one envelope to the own unit.
@@ -247,27 +287,7 @@ class AsyncClient:
         Raises:
             Unauthenticated: the certificate no longer opens the door.
         """
-        session = self.session
-
-        def open_stream() -> AsyncGenerator[exchange_pb2.WatchDeliveriesResponse, None]:
-            return session.connection.stream(
-                session.connection.exchange.WatchDeliveries,
-                exchange_pb2.WatchDeliveriesRequest(),
-                deadline_s=None,
-            )
-
-        def read(
-            message: exchange_pb2.WatchDeliveriesResponse,
-        ) -> watch.Change[AsyncDelivery] | None:
-            if not message.HasField("delivery"):
-                return None
-            summary = DeliverySummary.of(message.delivery)
-            key = (summary.envelope_id, summary.recipient)
-            return watch.Change(key, summary.seq, AsyncDelivery(session, summary))
-
-        pause_max_s = session.timing.watch_pause_max_s
-        changes = watch.unbroken(open_stream, read, follow=follow, pause_max_s=pause_max_s)
-        async with aclosing(changes):
+        async with aclosing(boxes.watch_deliveries(self.session, follow=follow)) as changes:
             async for delivery in changes:
                 yield delivery
 
@@ -290,17 +310,9 @@ class AsyncClient:
         Args:
             states: only those with a delivery in one of these states; None: all.
         """
-        connection = self.session.connection
-        request = exchange_pb2.ListSubmissionsRequest(
-            states=_state_numbers(states), page_size=_PAGE_SIZE
-        )
-        while True:
-            page = await connection.call(connection.exchange.ListSubmissions, request)
-            for message in page.submissions:
-                yield SubmissionSummary.of(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        async with aclosing(boxes.submissions(self.session, states)) as found:
+            async for submission in found:
+                yield submission
 
     async def watch_submissions(
         self, *, follow: bool = True
@@ -309,29 +321,9 @@ class AsyncClient:
 
         As ``watch``; what was not confirmed with ``confirm_seen`` comes again with the next one.
         """
-        session = self.session
-
-        def open_stream() -> AsyncGenerator[exchange_pb2.WatchSubmissionsResponse, None]:
-            return session.connection.stream(
-                session.connection.exchange.WatchSubmissions,
-                exchange_pb2.WatchSubmissionsRequest(),
-                deadline_s=None,
-            )
-
-        def read(
-            message: exchange_pb2.WatchSubmissionsResponse,
-        ) -> watch.Change[SubmissionSummary] | None:
-            if not message.HasField("submission"):
-                return None
-            summary = SubmissionSummary.of(message.submission)
-            changed = summary.deliveries[0]
-            return watch.Change((summary.envelope_id, changed.recipient), changed.seq, summary)
-
-        pause_max_s = session.timing.watch_pause_max_s
-        changes = watch.unbroken(open_stream, read, follow=follow, pause_max_s=pause_max_s)
-        async with aclosing(changes):
-            async for summary in changes:
-                yield summary
+        async with aclosing(boxes.watch_submissions(self.session, follow=follow)) as changes:
+            async for submission in changes:
+                yield submission
 
     async def confirm_seen(self, envelope_id: str, recipient: str, seq: int) -> None:
         """As the sender: all about one delivery up to ``seq`` was noted; watches leave it out."""
@@ -341,17 +333,54 @@ class AsyncClient:
 
     # The directory
 
+    async def certificates(self, *, follow: bool = True) -> AsyncGenerator[OwnCertificate, None]:
+        """The own unit's certificates, then each one as it is issued or revoked, each once.
+
+        Args:
+            follow: False ends it when all that there are have been shown.
+        """
+        async with aclosing(watch_own(self.session, follow=follow)) as changes:
+            async for own in changes:
+                yield own
+
     async def units(self, group: str | None = None) -> list[Unit]:
         """Every unit that takes part, or the members of a group, by unit_id."""
-        connection = self.session.connection
-        request = directory_pb2.ListUnitsRequest(group=group or "", page_size=1000)
-        found: list[Unit] = []
-        while True:
-            page = await connection.call(connection.directory.ListUnits, request)
-            found.extend(Unit.of(message) for message in page.units)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await directory.units(self.session, group)
+
+    async def groups(self) -> list[Group]:
+        """Every named list of units 通讯组, by group_id; see ``send`` for how to write to one."""
+        return await directory.groups(self.session)
+
+    async def check_route(
+        self,
+        recipient: str,
+        *,
+        business: str = "",
+        genre: Genre | str = "",
+        direction: Direction | str = "",
+        sender: str = "",
+    ) -> RouteAnswer:
+        """Whether a document would be accepted for a recipient now, and why, step by step.
+
+        Args:
+            recipient: a unit.
+            business: a line of business; by default DOCUMENT.
+            genre: by default NONE.
+            direction: by default PARALLEL.
+            sender: for staff: the unit that would send it. Units ask for themselves.
+
+        Raises:
+            InvalidRequest: a genre or direction that there is none of, or staff named no sender.
+            NotPermitted: a unit asked for another.
+        """
+        return await directory.check_route(
+            self.session,
+            recipient,
+            business,
+            chosen(Genre, genre, "genre") if genre else "",
+            chosen(Direction, direction, "direction") if direction else "",
+            sender,
+        )
 
     async def unit(self, unit_id: str) -> Unit:
         """One unit.
@@ -359,13 +388,4 @@ class AsyncClient:
         Raises:
             NotFound: there is none of this id.
         """
-        connection = self.session.connection
-        request = directory_pb2.GetUnitRequest(unit_id=unit_id)
-        return Unit.of((await connection.call(connection.directory.GetUnit, request)).unit)
-
-
-def _state_numbers(
-    states: State | str | Iterable[State | str] | None,
-) -> list[envelope_pb2.DeliveryState.ValueType]:
-    given: tuple[State | str, ...] = one_or_more(states or (), (str,), "states")
-    return [number_of(chosen(State, state, "states")) for state in given]
+        return await directory.unit(self.session, unit_id)

@@ -12,7 +12,7 @@ CONFIG_VARIABLE = "EXCHANGE_CONFIG"
 PROFILE_VARIABLE = "EXCHANGE_PROFILE"
 HOW_TO_GET_PROFILES = (
     f"set {CONFIG_VARIABLE} to the directory that holds your profiles (for a development stack:"
-    " STATE/clients), or import one with  exchange profile import DIR"
+    " STATE/clients), join with  exchange enrol,  or import one with  exchange profile import DIR"
 )
 _MOST_LISTED = 10
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)

@@ -12,14 +12,17 @@ A profile is a directory with ``profile.toml`` and, beside it, the files that it
     seal_certificate = "seal.pem"      # optional: without them nothing can be sealed
     seal_key = "seal.key"
     server_name = ""                   # optional: name in the centre's certificate
+    authority = "ca.example:7451"      # optional: where certificates are renewed
 
-Unit and system are never in the file: they are what the system certificate says.
+Unit and system are never in the file: they are what the system certificate says. The system
+certificate may also be that of a member of staff, who administers the centre and has no unit.
+
+``exchange enrol`` writes profiles (``profile_store``). A renewal puts new files beside the old
+ones and then replaces profile.toml at once, so that a crash leaves the old or the new.
 """
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,9 +30,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from document_exchange import certificates, identity
 from document_exchange.certificates import SealTrust
@@ -41,11 +42,9 @@ from document_exchange.errors import (
 )
 from document_exchange.identity import Identity, Kind
 from document_exchange.signature import KeySigner, Signer
-from exchange_client import locations
+from exchange_client import keys, locations
 
 PROFILE_FILE = "profile.toml"
-PASSPHRASE_VARIABLE = "EXCHANGE_KEY_PASSPHRASE"
-_MAX_FILE_BYTES = 1024 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seal_certificate: str = ""
     seal_key: str = ""
     server_name: str = ""
+    authority: str = ""
 
     def file_names(self) -> tuple[str, ...]:
         """The files beside profile.toml that it names."""
@@ -100,24 +100,38 @@ class Profile:
     """PKCS#8 PEM, not encrypted: gRPC wants it so."""
     system_certificate: x509.Certificate
     system: Identity
-    """Unit and system, from the certificate."""
+    """Unit and system, or the member of staff, from the certificate."""
     seal: Signer | None
     """The unit's seal; None where this system may not seal."""
+    authority: str = ""
+    """``host:port`` of the authority's service over mutual TLS; empty: not known."""
+    directory: Path | None = None
+    """Where it was read from; None for one that exists in memory alone."""
 
     @property
     def unit(self) -> str:
-        """The unit that this profile speaks for."""
+        """The unit that this profile speaks for.
+
+        Raises:
+            ConfigurationError: it speaks for a member of staff.
+        """
         if self.system.unit is None:
             raise ConfigurationError(f"{self.system} is not a unit's system")
         return self.system.unit
 
     @classmethod
-    def load(cls, name: str | None = None, config_dir: str | Path | None = None) -> Profile:
+    def load(
+        cls,
+        name: str | None = None,
+        config_dir: str | Path | None = None,
+        passphrase: str | None = None,
+    ) -> Profile:
         """Read and check a profile.
 
         Args:
             name: default: EXCHANGE_PROFILE, or the only profile that there is.
             config_dir: default: EXCHANGE_CONFIG, or ~/.config/document-exchange.
+            passphrase: of its keys, if they are encrypted; default: EXCHANGE_KEY_PASSPHRASE.
 
         Raises:
             ConfigurationError: there is no such profile, or something in it is wrong.
@@ -125,15 +139,35 @@ class Profile:
         """
         directory = locations.config_dir(config_dir)
         chosen = locations.choose_profile(directory, name)
-        return cls.read(directory / chosen, chosen)
+        return cls.read(directory / chosen, chosen, passphrase=passphrase)
 
     @classmethod
-    def read(cls, directory: Path, name: str, *, private: bool = True) -> Profile:
-        """Read the profile in ``directory``; ``private``: insist that only the owner reads keys."""
-        settings = read_settings(directory / PROFILE_FILE)
+    def read(
+        cls,
+        directory: Path,
+        name: str,
+        *,
+        private: bool = True,
+        passphrase: str | None = None,
+        file: str = PROFILE_FILE,
+    ) -> Profile:
+        """Read and check the profile in ``directory``.
+
+        Args:
+            directory: where it is.
+            name: what to call it.
+            private: insist that only the owner may read its keys.
+            passphrase: of its keys, if they are encrypted; default: EXCHANGE_KEY_PASSPHRASE.
+            file: what is read as its profile.toml.
+
+        Raises:
+            ConfigurationError: something in it is wrong.
+            KeyUnusable: a private key can't be read, or others may read it.
+        """
+        settings = read_settings(directory / file)
         if private:
             for key_name in settings.key_names():
-                check_private(directory / key_name)
+                keys.check_private(directory / key_name)
         root = _certificate(directory / settings.root)
         found = certificates.fingerprint(root)
         if found != settings.root_fingerprint.lower():
@@ -142,20 +176,21 @@ class Profile:
                 f" its fingerprint is {found}, root_fingerprint says {settings.root_fingerprint}",
                 field="root_fingerprint",
             )
-        chain = _read(directory / settings.system_certificate)
+        chain = keys.read_small(directory / settings.system_certificate)
         certificate = _certificate(directory / settings.system_certificate)
-        key = _private_key(directory / settings.system_key)
+        key = keys.load(directory / settings.system_key, passphrase)
         if key.public_key() != certificate.public_key():
             raise KeyUnusable(
                 f"{directory / settings.system_key} is not the key of"
                 f" {settings.system_certificate}: both must come from the same enrolment"
             )
-        system = _identity(certificate, Kind.SYSTEM, directory / settings.system_certificate)
+        path = directory / settings.system_certificate
+        system = _identity(certificate, (Kind.SYSTEM, Kind.STAFF), path)
         return cls(
             name=name,
             address=settings.address,
             server_name=settings.server_name,
-            tls_ca=_read(directory / settings.tls_ca),
+            tls_ca=keys.read_small(directory / settings.tls_ca),
             root_fingerprint=found,
             trust=_trust(root, directory / settings.seal_ca),
             system_chain=chain,
@@ -166,7 +201,9 @@ class Profile:
             ),
             system_certificate=certificate,
             system=system,
-            seal=_seal(directory, settings, system),
+            seal=_seal(directory, settings, system, passphrase),
+            authority=settings.authority,
+            directory=directory,
         )
 
     def check_dates(self, at: datetime) -> None:
@@ -208,7 +245,7 @@ def read_settings(path: Path) -> Settings:
             that leaves the profile's directory.
     """
     try:
-        content = tomllib.loads(_read(path).decode())
+        content = tomllib.loads(keys.read_small(path).decode())
         settings = msgspec.convert(content, Settings)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"{path}: {error}", file=str(path)) from error
@@ -224,68 +261,25 @@ def read_settings(path: Path) -> Settings:
     return settings
 
 
-def check_private(path: Path) -> None:
-    """Refuse a private key that others than its owner can read.
-
-    Raises:
-        KeyUnusable: it is missing, or its mode is too wide; the message has the chmod command.
-    """
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise KeyUnusable(f"{path}: {error.strerror}", file=str(path)) from error
-    if mode & 0o077:
-        raise KeyUnusable(
-            f"{path} can be read by others (mode {mode:04o}): run  chmod 600 {path}",
-            file=str(path),
-        )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", file=str(path)) from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise ConfigurationError(f"{path} is larger than 1 MiB", file=str(path))
-    return content
-
-
 def _certificate(path: Path) -> x509.Certificate:
     """The first certificate in a PEM file."""
     try:
-        return certificates.load_chain_pem(_read(path))[0]
+        return certificates.load_chain_pem(keys.read_small(path))[0]
     except (ExchangeError, ValueError, IndexError) as error:
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(f"{path} holds no certificate: {error}", file=str(path)) from error
 
 
-def _private_key(path: Path) -> PrivateKeyTypes:
-    content = _read(path)
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE) if b"ENCRYPTED" in content else None
-    try:
-        return serialization.load_pem_private_key(
-            content, passphrase.encode() if passphrase is not None else None
-        )
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} holds no usable private key: {error}", file=str(path)) from error
-    except TypeError as error:
-        raise KeyUnusable(
-            f"{path} is encrypted: set {PASSPHRASE_VARIABLE} to its passphrase", file=str(path)
-        ) from error
-
-
-def _identity(certificate: x509.Certificate, kind: Kind, path: Path) -> Identity:
+def _identity(certificate: x509.Certificate, kinds: tuple[Kind, ...], path: Path) -> Identity:
     try:
         found = identity.of_certificate(certificate)
     except ExchangeError as error:
         raise ConfigurationError(f"{path}: {error}", file=str(path)) from error
-    if found.kind is not kind:
+    if found.kind not in kinds:
         raise ConfigurationError(
             f"{path} is a certificate of kind {found.kind.value} ({found}):"
-            f" one of kind {kind.value} is needed",
+            f" one of kind {' or '.join(kind.value for kind in kinds)} is needed",
             file=str(path),
         )
     return found
@@ -300,19 +294,21 @@ def _trust(root: x509.Certificate, path: Path) -> SealTrust:
         raise ConfigurationError(f"{path}: {error}", file=str(path)) from error
 
 
-def _seal(directory: Path, settings: Settings, system: Identity) -> Signer | None:
+def _seal(
+    directory: Path, settings: Settings, system: Identity, passphrase: str | None
+) -> Signer | None:
     if not settings.seal_certificate:
         return None
     path = directory / settings.seal_certificate
     certificate = _certificate(path)
-    holder = _identity(certificate, Kind.SEAL, path)
+    holder = _identity(certificate, (Kind.SEAL,), path)
     if holder.unit != system.unit:
         raise ConfigurationError(
             f"{path} is the seal of {holder.unit}, the system certificate is of {system.unit}",
             file=str(path),
         )
     try:
-        return KeySigner(certificate, _private_key(directory / settings.seal_key))
+        return KeySigner(certificate, keys.load(directory / settings.seal_key, passphrase))
     except KeyUnusable as error:
         raise KeyUnusable(
             f"{directory / settings.seal_key}: {error}", file=settings.seal_key

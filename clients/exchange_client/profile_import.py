@@ -25,7 +25,7 @@ def import_profile(
         source: a directory with a profile.toml, that file itself, or a tar archive of either
             (members at the top or in one directory).
         directory: where profiles live.
-        name: what to call it; default: the unit's id.
+        name: what to call it; default: the id of the unit, or the name of the member of staff.
         replace: take the place of a profile of this name.
 
     Raises:
@@ -34,7 +34,7 @@ def import_profile(
     with tempfile.TemporaryDirectory(prefix="exchange-profile-") as unpacked:
         found = _directory_of(source, Path(unpacked))
         profile = Profile.read(found, name or source.name, private=False)
-        chosen = name or profile.unit
+        chosen = name or profile.system.unit or profile.system.name
         if not locations.is_plain_name(chosen):
             raise ConfigurationError(f"{chosen!r} can't be the name of a profile", profile=chosen)
         target = directory / chosen

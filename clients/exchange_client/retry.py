@@ -6,6 +6,8 @@ receipt_id and bytes, the rest because it changes nothing or sets the same thing
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -14,7 +16,12 @@ import stamina
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from document_exchange.errors import ConfigurationError, ExchangeError, Unavailable
+from document_exchange.errors import (
+    ConfigurationError,
+    ExchangeError,
+    QuotaExceeded,
+    Unavailable,
+)
 from document_exchange.status import from_status
 
 T = TypeVar("T")
@@ -28,9 +35,12 @@ _NOBODY_LISTENS = "Connection refused"
 _NO_SUCH_NAME = ("errors resolving", "DNS resolution failed")
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
+def from_rpc_error(
+    error: grpc.aio.AioRpcError, address: str, peer: str = "exchange centre"
+) -> ExchangeError:
     """The typed error inside a gRPC error; by status code where the peer gave no details.
 
+    ``peer`` is what should be at ``address``.
     What gRPC says of a connection that was never made is put into words that help: a wrong
     server can't be mended by trying again, and a server that does not accept our certificate
     just closes the connection (TLS 1.3).
@@ -45,19 +55,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
     if error.code() is grpc.StatusCode.UNAVAILABLE and _NOT_REACHED in details:
         if _NOBODY_LISTENS in details:
             return Unavailable(
-                f"nothing listens at {address}: is the exchange centre up, and the profile's"
-                " address right?",
+                f"nothing listens at {address}: is the {peer} up, and the profile's address right?",
                 address=address,
             )
         if any(sign in details for sign in _WRONG_SERVER):
             return ConfigurationError(
-                f"the server at {address} is not the exchange centre: its certificate does not"
+                f"the server at {address} is not the {peer}: its certificate does not"
                 " chain to the profile's tls_ca, or does not carry the name in the address;"
                 f" check address, tls_ca and server_name ({details})",
                 address=address,
             )
         return Unavailable(
-            f"the exchange centre at {address} can't be reached; if it is up, it may not accept"
+            f"the {peer} at {address} can't be reached; if it is up, it may not accept"
             f" the profile's system certificate ({details})",
             address=address,
         )
@@ -69,8 +78,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, address: str) -> ExchangeError:
         code = error.code()
         status = status_pb2.Status(
             code=code.value[0],
-            message=f"the exchange centre at {address} gave no answer of its own"
-            f" ({code.name}: {details})",
+            message=f"the {peer} at {address} gave no answer of its own ({code.name}: {details})",
         )
     return from_status(status)
 
@@ -80,12 +88,21 @@ def is_retryable(error: Exception) -> bool:
     return isinstance(error, ExchangeError) and error.retryable
 
 
+def quota_pause_s(error: QuotaExceeded) -> float:
+    """How long to wait for a quota: at least what the centre says, and a little by chance.
+
+    All that wait for the same minute must not come in the same moment.
+    """
+    return error.retry_after_s * (1 + random.random() / 10) + random.random() * FIRST_PAUSE_S
+
+
 async def with_retries(call: Callable[[], Awaitable[T]], budget_s: float) -> T:
     """Await ``call()``, again and again while it fails with what may pass, for ``budget_s``.
 
     The budget is counted from the first failure, so that it does not depend on how long the
-    first try took. The machinery of stamina is only set up after a failure: it costs as much as
-    a small call.
+    first try took. Where the centre says when to come again, it is not asked sooner; if that is
+    later than the budget allows, its error, which says when, is raised at once. The machinery of
+    stamina is only set up after a failure: it costs as much as a small call.
 
     Raises:
         ExchangeError: what the last try raised.
@@ -96,8 +113,17 @@ async def with_retries(call: Callable[[], Awaitable[T]], budget_s: float) -> T:
         if not is_retryable(error) or budget_s <= 0:
             raise
         first = error
+    ends_at = time.monotonic() + budget_s
+
+    def again(error: Exception) -> bool | float:
+        """Whether to try again, or after how many seconds."""
+        if not isinstance(error, QuotaExceeded):
+            return is_retryable(error)
+        pause_s = quota_pause_s(error)
+        return pause_s if time.monotonic() + pause_s < ends_at else False
+
     async for attempt in stamina.retry_context(
-        on=is_retryable,
+        on=again,
         attempts=None,
         timeout=budget_s,
         wait_initial=FIRST_PAUSE_S,

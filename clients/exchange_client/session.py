@@ -11,11 +11,13 @@ from exchange_client.profile import Profile
 from exchange_client.timing import Timing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
     """An open connection that speaks for one unit."""
 
     profile: Profile
+    """As last renewed. A step that needs it twice reads it once, so that what it does is of one
+    profile."""
     connection: Connection
     verifier: Verifier
 

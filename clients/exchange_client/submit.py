@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import grpc
-
 from document_exchange.errors import ExchangeError, InvalidRequest, VerificationFailed
 from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import ReceiptType
@@ -119,9 +117,9 @@ async def _once(
             raise
 
     try:
-        return await answer_of(session.connection.exchange.Submit(requests(), timeout=deadline_s))
-    except grpc.aio.AioRpcError as error:
-        raise session.connection.typed(error) from None
+        with session.connection.typed_errors():
+            submit = session.connection.exchange.Submit
+            return await answer_of(submit(requests(), timeout=deadline_s))
     except asyncio.CancelledError:
         if failed:
             raise failed[0] from None

@@ -1,7 +1,8 @@
 """A real exchange centre for a test: ``with LocalCentre() as centre:``.
 
 It is a process of its own (``exchange-server dev``) with its own PostgreSQL, object store and
-authority under a temporary directory, gone at the end. It needs the extras ``server``, ``pki``
+authority under a temporary directory, gone at the end. Its units have enrolled with the authority
+as real ones do, and their certificates renew themselves. It needs the extras ``server``, ``pki``
 and ``embedded``: ``pip install 'document-exchange[server,pki,embedded]'``. As a pytest fixture::
 
     local_centre = local_centre_fixture()
@@ -31,7 +32,7 @@ from exchange_client.threads import in_thread
 from exchange_client.timing import Timing
 
 START_TIMEOUT_S = 120.0
-"""The first start makes certificates for every unit and initialises a database."""
+"""The first start initialises a database, and every unit enrols."""
 STOP_TIMEOUT_S = 30.0
 _LOOK_AGAIN_S = 0.05
 _LOG_TAIL_BYTES = 4000
@@ -56,6 +57,16 @@ class CentreUnit:
     name_zh: str
     profile: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CentreStaff:
+    """A member of staff that the centre was set up with."""
+
+    name: str
+    full_name: str
+    profile: str
+    role: str
 
 
 class LocalCentre:
@@ -114,6 +125,14 @@ class LocalCentre:
         return tuple(
             CentreUnit(unit["unit_id"], unit["name_zh"], unit["profile"], unit["kind"])
             for unit in self.description["units"]
+        )
+
+    @property
+    def staff(self) -> tuple[CentreStaff, ...]:
+        """Who administers and audits the centre; their profiles are beside those of the units."""
+        return tuple(
+            CentreStaff(each["name"], each["full_name"], each["profile"], each["role"])
+            for each in self.description["staff"]
         )
 
     @property

@@ -15,7 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from document_exchange.errors import ExchangeError
+from document_exchange.errors import ExchangeError, QuotaExceeded
+from exchange_client.retry import quota_pause_s
 
 T = TypeVar("T")
 Message = TypeVar("Message")
@@ -105,12 +106,14 @@ async def unbroken(
                             return
                     elif shown.is_new(change.key, change.seq):
                         yield change.value
+            least_s = 0.0
         except ExchangeError as error:
             if not error.retryable:
                 raise
             _LOG.info("the watch broke and will be opened again: %s", error)
+            least_s = quota_pause_s(error) if isinstance(error, QuotaExceeded) else 0.0
         failures += 1
-        await asyncio.sleep(pause_s(failures, pause_max_s))
+        await asyncio.sleep(max(least_s, pause_s(failures, pause_max_s)))
 
 
 def pause_s(failures: int, pause_max_s: float) -> float:

@@ -80,7 +80,7 @@ class _VerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verb.ValueType],
     VERB_UNSPECIFIED: _Verb.ValueType  # 0
     """Not set; refused."""
     VERB_PUT: _Verb.ValueType  # 1
-    """Make the registry say what the entry says."""
+    """Make the registry say what the entry says; a status that is not set stays as it is."""
     VERB_SUSPEND: _Verb.ValueType  # 2
     """For a while it may not call (units, systems, staff). Of the entry only the key counts."""
     VERB_RESUME: _Verb.ValueType  # 3
@@ -96,7 +96,7 @@ class Verb(_Verb, metaclass=_VerbEnumTypeWrapper):
 VERB_UNSPECIFIED: Verb.ValueType  # 0
 """Not set; refused."""
 VERB_PUT: Verb.ValueType  # 1
-"""Make the registry say what the entry says."""
+"""Make the registry say what the entry says; a status that is not set stays as it is."""
 VERB_SUSPEND: Verb.ValueType  # 2
 """For a while it may not call (units, systems, staff). Of the entry only the key counts."""
 VERB_RESUME: Verb.ValueType  # 3
@@ -401,7 +401,7 @@ class Entry(_message.Message):
 
     @_builtins.property
     def group(self) -> _directory_pb2.Group:
-        """A named list of units."""
+        """A named list of units. A change without members leaves them as they are."""
 
     @_builtins.property
     def region(self) -> Global___RegionEntry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -33,13 +34,18 @@ def principal_of(context: grpc.aio.ServicerContext[Any, Any]) -> Principal:
         Unauthenticated: no certificate, no identity of ours in it, or not TLS 1.3.
     """
     facts = context.auth_context()
-    versions = [bytes(v) for v in facts.get("ssl_tls_version", ())]
-    if versions and versions != [b"TLSv1.3"]:
-        raise Unauthenticated("only TLS 1.3 is accepted")
+    check_tls_version(facts)
     pems = list(facts.get("x509_pem_cert", ()))
     if len(pems) != 1:
         raise Unauthenticated("a client certificate is required")
-    return _read(bytes(pems[0]), _address(context.peer()))
+    return _read(bytes(pems[0]), address_of(context.peer()))
+
+
+def check_tls_version(facts: Mapping[str, Iterable[bytes]]) -> None:
+    """Raise Unauthenticated if these facts of a connection say that it is not TLS 1.3."""
+    versions = [bytes(v) for v in facts.get("ssl_tls_version", ())]
+    if versions and versions != [b"TLSv1.3"]:
+        raise Unauthenticated("only TLS 1.3 is accepted")
 
 
 @lru_cache(maxsize=4096)
@@ -57,7 +63,7 @@ def _read(pem: bytes, address: str) -> Principal:
     )
 
 
-def _address(peer: str) -> str:
+def address_of(peer: str) -> str:
     """``ipv4:10.0.0.7:51234`` as ``10.0.0.7``; the port of a client says nothing."""
     kind, _, rest = peer.partition(":")
     if kind in ("ipv4", "ipv6"):

@@ -1,9 +1,10 @@
 """The one interceptor: every call of every kind passes it, and it fails closed.
 
 In this order: TLS version and certificate, identity, allow-list of the method, status of the
-certificate in the registry, the caller's share of open calls, shutting down, time limit. It also
-turns our errors into gRPC's (one place), records denials as events, binds what the logs of the
-call carry, and sees to it that an early answer reaches a client that is still sending (``unread``).
+certificate in the registry, the caller's share of open calls, its quota, shutting down, time
+limit. It also turns our errors into gRPC's (one place), records denials as events, binds what the
+logs of the call carry, and sees to it that an early answer reaches a client that is still sending
+(``unread``).
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ import asyncio
 import inspect
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 import structlog
 
-from document_exchange import status
 from document_exchange.errors import (
-    DeadlinePassed,
     ExchangeError,
     InternalError,
     ShuttingDown,
     Unauthenticated,
 )
-from exchange_runtime.denials import DENIALS, Denials, traceable
+from exchange_runtime.denials import DENIALS, OVERUSE, Denials, traceable
+from exchange_runtime.metrics import CallMetrics, MeasuredCall
 from exchange_runtime.rpc import caller
+from exchange_runtime.rpc.answers import refuse, within
 from exchange_runtime.rpc.decoding import ReadableRequests, lenient, readable
-from exchange_runtime.rpc.open_calls import OpenCalls
 from exchange_runtime.rpc.unread import Request, read_out
 from exchange_runtime.values import Principal
 
@@ -80,6 +86,14 @@ class Drain:
         return True
 
 
+class Places(Protocol):
+    """How much of the service a caller may use at once, or in a while."""
+
+    def place(self, principal: Principal, method: str) -> AbstractContextManager[None]:
+        """Have a place for one call for as long as the context lasts; entering it may refuse."""
+        ...
+
+
 class Admission(Protocol):
     """Who may call what, as the service decides it."""
 
@@ -103,9 +117,12 @@ class Guard(grpc.aio.ServerInterceptor):
     admission: Admission
     denials: Denials
     drain: Drain
-    calls: OpenCalls
+    calls: Places
+    metrics: CallMetrics
     unary_limit_s: float
     upload_limit_s: float
+    quotas: Places | None = None
+    """Asked after ``calls``."""
 
     async def intercept_service(
         self,
@@ -134,14 +151,14 @@ class Guard(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def wrapped(request: Any, context: Context) -> Any:
             async with self._call(method, context):
-                return await _within(self.unary_limit_s, behaviour(readable(request), context))
+                return await within(self.unary_limit_s, behaviour(readable(request), context))
 
         return wrapped
 
     def _upload(self, method: str, behaviour: Any) -> Any:
         async def wrapped(requests: AsyncIterator[Request], context: Context) -> Any:
             async with self._call(method, context, requests):
-                response = await _within(
+                response = await within(
                     self.upload_limit_s, behaviour(ReadableRequests(requests), context)
                 )
                 await read_out(requests)
@@ -188,6 +205,7 @@ class Guard(grpc.aio.ServerInterceptor):
         structlog.contextvars.clear_contextvars()
         principal: Principal | None = None
         with ExitStack() as held:
+            measured = held.enter_context(self.metrics.call(method))
             try:
                 principal = caller.principal_of(context)
                 structlog.contextvars.bind_contextvars(
@@ -199,28 +217,35 @@ class Guard(grpc.aio.ServerInterceptor):
                 self.still_admitted(principal)
                 # Only now, so that a revoked certificate takes no place of its former unit.
                 held.enter_context(self.calls.place(principal, method))
+                if self.quotas is not None:
+                    held.enter_context(self.quotas.place(principal, method))
                 if self.admission.is_waited_for(method):
                     held.enter_context(self.drain.call())
                 caller.set_current(principal)
             except ExchangeError as error:
-                await self._answer(context, method, principal, error)
+                await self._answer(context, method, measured, principal, error)
             except Exception:
                 log.exception("caller_unreadable")
-                await self._answer(context, method, principal, Unauthenticated())
+                await self._answer(context, method, measured, principal, Unauthenticated())
             try:
                 yield
             except ExchangeError as error:
-                await self._answer(context, method, principal, error, requests)
-            except (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError):
+                await self._answer(context, method, measured, principal, error, requests)
+            except (asyncio.CancelledError, GeneratorExit):
+                measured.code = "CANCELLED"
+                raise
+            except grpc.aio.AbortError:
                 raise
             except Exception:
                 log.exception("call_failed")
-                await self._answer(context, method, principal, InternalError(), requests)
+                fault = InternalError()
+                await self._answer(context, method, measured, principal, fault, requests)
 
     async def _answer(
         self,
         context: Context,
         method: str,
+        measured: MeasuredCall,
         principal: Principal | None,
         error: ExchangeError,
         requests: AsyncIterator[Request] | None = None,
@@ -231,36 +256,27 @@ class Guard(grpc.aio.ServerInterceptor):
             requests: what the client is still sending, if it is to be waited for. Only who was
                 admitted is: whoever else may connect must not hold calls open.
         """
+        measured.code = error.code
         # The frames of the call hold blocks and manifests that no budget counts any more.
         traceback.clear_frames(error.__traceback__)
         about = traceable(error) if isinstance(error, DENIALS) else {"error": error.message[:300]}
-        log.info("call_refused", code=error.code, about=about)
+        overuse = isinstance(error, OVERUSE)
+        if not overuse:
+            log.info("call_refused", code=error.code, about=about)
         if principal is not None and isinstance(error, DENIALS):
             envelope_id = structlog.contextvars.get_contextvars().get("envelope_id")
-            await self.denials.record(principal, method, error, envelope_id)
+            first = await self.denials.record(principal, method, error, envelope_id)
+            if overuse and first:
+                # Its repeats are in the event that counts them: a line for each would be a cost.
+                log.info("call_refused", code=error.code, about=about)
         if requests is not None:
             await read_out(requests)
-        made = status.to_status(error)
-        await context.abort(
-            grpc.StatusCode[error.grpc_status],
-            made.message,
-            (("grpc-status-details-bin", made.SerializeToString()),),
-        )
+        await refuse(context, error)
 
 
 def _one_or_many(request: Any) -> Any:
     """What a behaviour is given: its one request, or the stream of them."""
     return ReadableRequests(request) if hasattr(request, "__aiter__") else readable(request)
-
-
-async def _within(limit_s: float, response: Awaitable[Any]) -> Any:
-    try:
-        async with asyncio.timeout(limit_s):
-            return await response
-    except TimeoutError:
-        raise DeadlinePassed(
-            f"the call took longer than the {limit_s:g} s that it may take"
-        ) from None
 
 
 def _kind_of(handler: Any) -> tuple[Callable[..., Any], Any]:

@@ -31,7 +31,16 @@ class OpenCalls:
         Raises:
             TooManyCalls: the caller has all of its places taken.
         """
-        caller = principal.unit or str(principal.identity)
+        with self.place_of(principal.unit or str(principal.identity), method):
+            yield
+
+    @contextmanager
+    def place_of(self, caller: str, method: str) -> Iterator[None]:
+        """The same for whom nothing but a name, or an address, is known of.
+
+        Raises:
+            TooManyCalls
+        """
         most = self._most_watches if method in self._watches else self._most_calls
         key = (caller, method)
         if self._open[key] >= most:

@@ -199,6 +199,27 @@ class GuardedProcess:
         return self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
 
 
+def run_guarded(
+    program: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run ``program`` to its end, with what it printed; it is killed at once if we are."""
+    command = [sys.executable, "-I", "-S", str(_GUARDIAN), "--signals", str(int(signal.SIGKILL))]
+    ours, theirs = os.pipe()
+    try:
+        return subprocess.run(
+            [*command, "--grace", "1", *program],
+            stdin=ours,
+            env=dict(environment),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            start_new_session=True,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float, interval_s: float = 0.02) -> bool:
     """Ask until ``condition`` holds (True) or the time is up (False)."""
     deadline = time.monotonic() + timeout_s

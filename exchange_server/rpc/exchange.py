@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 from document_exchange import fields
-from document_exchange.errors import DeadlinePassed, InvalidRequest
+from document_exchange.errors import DeadlinePassed, ExchangeError, InvalidRequest
 from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
 from exchange_runtime.rpc import caller
 from exchange_runtime.values import Principal
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.deliver import Deliverer
+from exchange_server.metrics import DocumentMetrics
 from exchange_server.requests import check_shape
 from exchange_server.rpc import messages
 from exchange_server.submit import Submitter
@@ -41,7 +42,9 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         still_admitted: Callable[[Principal], None],
         chain: Sequence[bytes],
         idle_timeout_s: float,
+        metrics: DocumentMetrics,
     ) -> None:
+        self._metrics = metrics
         self._submitter = submitter
         self._deliverer = deliverer
         self._acknowledger = acknowledger
@@ -56,9 +59,14 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
     ) -> exchange_pb2.SubmitResponse:
         principal = caller.current()
         manifest, signatures = await self._header(request_iterator)
-        submitted = await self._submitter.submit(
-            principal, manifest, signatures, self._chunks(principal, request_iterator)
-        )
+        try:
+            submitted = await self._submitter.submit(
+                principal, manifest, signatures, self._chunks(principal, request_iterator)
+            )
+        except ExchangeError as error:
+            self._metrics.document(error.code)
+            raise
+        self._metrics.document("REPEATED" if submitted.repeated else "ACCEPTED")
         return exchange_pb2.SubmitResponse(
             accepted=messages.statement(submitted.statement),
             repeated_submission=submitted.repeated,
@@ -90,6 +98,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
                     f"a chunk has at most {MAX_CHUNK_BYTES} bytes", field="chunk.data"
                 )
             self._still_admitted(principal)
+            self._metrics.received(len(request.chunk.data))
             yield request.chunk.part_id, request.chunk.data
 
     async def ListDeliveries(
@@ -123,6 +132,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         enclosed = self._deliverer.enclosed(
             principal, request.envelope_id, request.max_enclosed_bytes
         )
+        self._metrics.sent(sum(len(data) for _, data in enclosed))
         return exchange_pb2.GetEnvelopeResponse(
             envelope=messages.envelope(accepted, self._chain),
             delivery=messages.delivery(own) if own is not None else None,
@@ -144,6 +154,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
             async for chunk in chunks:
                 self._still_admitted(principal)
                 yield exchange_pb2.DownloadPartResponse(data=chunk)
+                self._metrics.sent(len(chunk))
 
     async def ConfirmDelivery(
         self, request: exchange_pb2.ConfirmDeliveryRequest, context: Any

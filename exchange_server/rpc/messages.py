@@ -9,7 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from document_exchange.errors import InvalidRequest
 from document_exchange.receipt import State
-from document_exchange.v1 import directory_pb2, envelope_pb2
+from document_exchange.v1 import authority_pb2, directory_pb2, envelope_pb2
+from exchange_server.directory import GroupOfUnits
+from exchange_server.own_certificates import IssuedCertificate
 from exchange_server.registry import Unit
 from exchange_server.values import (
     AcceptedEnvelope,
@@ -64,8 +66,8 @@ def delivery(summary: DeliverySummary) -> envelope_pb2.Delivery:
         recipient_kind=summary.kind,
         part_count=summary.part_count,
         size_bytes=summary.size_bytes,
-        accepted_at=_timestamp(summary.accepted_at),
-        updated_at=_timestamp(summary.updated_at),
+        accepted_at=timestamp(summary.accepted_at),
+        updated_at=timestamp(summary.updated_at),
     )
 
 
@@ -74,7 +76,7 @@ def delivery_status(status: DeliveryStatus) -> envelope_pb2.DeliveryStatus:
         recipient=status.recipient,
         state=_state(status.state),
         seq=status.seq,
-        updated_at=_timestamp(status.updated_at),
+        updated_at=timestamp(status.updated_at),
     )
 
 
@@ -84,7 +86,7 @@ def submission(summary: SubmissionSummary) -> envelope_pb2.Submission:
         title=summary.title,
         doc_id=summary.doc_id,
         number=summary.number,
-        accepted_at=_timestamp(summary.accepted_at),
+        accepted_at=timestamp(summary.accepted_at),
         deliveries=[delivery_status(status) for status in summary.deliveries],
     )
 
@@ -102,7 +104,45 @@ def unit(record: Unit) -> directory_pb2.Unit:
         issuer_marks=record.issuer_marks,
         groups=record.groups,
         acts_for=record.acts_for,
-        status=directory_pb2.UnitStatus.Value(f"UNIT_STATUS_{record.status}"),
+        status=unit_status(record.status),
+        contact=record.contact,
+        successor=record.successor,
+    )
+
+
+def unit_status(status: str) -> directory_pb2.UnitStatus.ValueType:
+    return directory_pb2.UnitStatus.Value(f"UNIT_STATUS_{status}")
+
+
+def group(record: GroupOfUnits) -> directory_pb2.Group:
+    return directory_pb2.Group(
+        group_id=record.group_id,
+        name_zh=record.name_zh,
+        name_en=record.name_en,
+        members=record.members,
+    )
+
+
+def certificate(record: IssuedCertificate) -> authority_pb2.CertificateRecord:
+    return authority_pb2.CertificateRecord(
+        fingerprint=record.fingerprint.hex(),
+        serial=record.serial,
+        identity=record.identity,
+        profile=record.profile,
+        role=record.role,
+        not_before=timestamp(record.not_before),
+        not_after=timestamp(record.not_after),
+        issued_at=timestamp(record.issued_at),
+        revoked_at=timestamp(record.revoked_at) if record.revoked_at else None,
+        revocation_reason=record.revocation_reason,
+    )
+
+
+def own_certificate(record: IssuedCertificate) -> directory_pb2.OwnCertificate:
+    return directory_pb2.OwnCertificate(
+        certificate=certificate(record),
+        issued_event=record.issued_event,
+        revoked_event=record.revoked_event,
     )
 
 
@@ -127,7 +167,7 @@ def _state(state: State) -> envelope_pb2.DeliveryState.ValueType:
     return envelope_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.value}")
 
 
-def _timestamp(at: datetime) -> Timestamp:
+def timestamp(at: datetime) -> Timestamp:
     made = Timestamp()
     made.FromDatetime(at)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ from document_exchange.receipt import ReceiptType, State
 from exchange_runtime.database import Database, named_queries
 from exchange_runtime.values import PreparedEvent
 from exchange_server.attention import Key
+from exchange_server.quota_leases import Ask
+from exchange_server.quotas import Grant
 from exchange_server.registry import (
     Certificate,
     Crl,
@@ -105,6 +108,10 @@ class Ledger:
             quotas={row["unit_id"]: Quota(**row) for row in found["quotas"]},
         )
 
+    async def open_deliveries(self) -> list[tuple[str, int]]:
+        """How many deliveries await their recipient, by state."""
+        return [(row["state"], row["count"]) for row in await self._db.rows("open_deliveries")]
+
     async def ensure_partitions(self) -> int:
         """Make the partitions of the coming months; returns how many were made."""
         return int(await self._db.value("ensure_partitions"))
@@ -134,8 +141,6 @@ class Ledger:
             accepted.sender,
             accepted.sender_system,
             acceptance.principal.fingerprint,
-            list(document.issuers),
-            acceptance.acts_for,
             document.doc_id,
             document.business,
             document.genre.value,
@@ -148,6 +153,7 @@ class Ledger:
             list(acceptance.signatures),
             list(acceptance.seals),
             acceptance.centre_seal,
+            acceptance.directory,
             acceptance.root_crl,
             acceptance.seal_crl,
             [part.part_id for part in accepted.parts],
@@ -189,6 +195,28 @@ class Ledger:
         """The keys of all objects that belong to these envelopes."""
         rows = await self._db.rows("named_objects", list(envelope_ids))
         return {row["object_key"] for row in rows}
+
+    # ---------------------------------------------------------------- quotas
+
+    async def lease_quota(
+        self, unit: str, process: uuid.UUID, lease_s: float, asks: Mapping[str, Ask]
+    ) -> dict[str, Grant]:
+        rows = await self._db.rows(
+            "lease_quota",
+            unit,
+            process,
+            timedelta(seconds=lease_s),
+            list(asks),
+            [ask.used for ask in asks.values()],
+            [ask.wanted for ask in asks.values()],
+        )
+        return {row["resource"]: Grant(row["granted"], row["retry_s"]) for row in rows}
+
+    async def return_quota(self, process: uuid.UUID) -> None:
+        await self._db.value("return_quota", process)
+
+    async def quota_used(self, unit: str) -> dict[str, int]:
+        return {row["resource"]: row["used"] for row in await self._db.rows("quota_used", unit)}
 
     # ---------------------------------------------------------------- deliver
 
@@ -316,6 +344,7 @@ class Ledger:
             statement.type.value,
             statement.by_side,
             statement.principal.unit,
+            statement.principal.identity.name,
             statement.principal.fingerprint,
             statement.seal,
             statement.centre_seal,

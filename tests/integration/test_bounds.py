@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,71 @@ async def test_calls_at_once_on_one_connection_are_bounded(
         async with inside.stub(inside.unit(SENDER)) as another:
             answered = another.ListDeliveries(request, timeout=5)
             assert await status_of(answered) is grpc.StatusCode.OK
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""HTTP/2's connection preface and an empty SETTINGS frame (RFC 9113, section 3.4)."""
+PING = b"\0\0\x08\6\0\0\0\0\0" + b"x" * 8
+GOAWAY, ENHANCE_YOUR_CALM = 7, 11
+
+
+async def connected(
+    inside: CentreInside, tmp_path: Path
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A TLS connection as a genuine unit, over which any bytes can be sent."""
+    holder = inside.unit(SENDER)
+    (tmp_path / "unit.pem").write_bytes(holder.pem)
+    (tmp_path / "unit.key").write_bytes(holder.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the server is not at issue
+    context.load_cert_chain(tmp_path / "unit.pem", tmp_path / "unit.key")
+    context.set_alpn_protocols(["h2"])
+    host, _, port = inside.address.rpartition(":")
+    return await asyncio.open_connection(host, int(port), ssl=context)
+
+
+async def test_who_connects_and_says_nothing_is_cut_off(
+    inside: CentreInside, tmp_path: Path
+) -> None:
+    """Whether before TLS or after it: a connection costs memory as long as it is open."""
+    async with inside.second_server(tmp_path / "log", "[limits]\nhandshake_s = 0.5\n"):
+        host, _, port = inside.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        reader, writer = await connected(inside, tmp_path)
+        async with asyncio.timeout(10):
+            await reader.read()
+        writer.close()
+
+
+async def test_who_pings_without_end_is_sent_away(inside: CentreInside, tmp_path: Path) -> None:
+    reader, writer = await connected(inside, tmp_path)
+    writer.write(PREFACE + PING * 100)
+    async with asyncio.timeout(10):
+        while True:
+            header = await reader.readexactly(9)
+            payload = await reader.readexactly(int.from_bytes(header[:3]))
+            if header[3] == GOAWAY:
+                break
+    assert int.from_bytes(payload[4:8]) == ENHANCE_YOUR_CALM
+    writer.close()
+
+
+async def test_a_connection_grows_only_so_old(inside: CentreInside, tmp_path: Path) -> None:
+    """So that an expired certificate does not live on in it; calls go on over a new one."""
+    young = "[limits]\nconnection_age_s = 0.5\n"
+    request = exchange_pb2.ListDeliveriesRequest()
+    async with inside.second_server(tmp_path / "log", young):
+        reader, writer = await connected(inside, tmp_path)
+        writer.write(PREFACE)
+        frames = []
+        async with asyncio.timeout(20):
+            while GOAWAY not in frames:
+                header = await reader.readexactly(9)
+                await reader.readexactly(int.from_bytes(header[:3]))
+                frames.append(header[3])
+        writer.close()
+        async with inside.stub(inside.unit(SENDER)) as stub:
+            assert await status_of(stub.ListDeliveries(request, timeout=5)) is grpc.StatusCode.OK

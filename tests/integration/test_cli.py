@@ -150,8 +150,8 @@ def test_a_joint_issue_takes_the_seals_of_other_profiles(shell: Shell) -> None:
         (["receive", "0121a0c4-5f80-7abc-8def-0123456789ab"], 6, "NOT_FOUND"),
         (["send", "/etc/hostname", "--to", "qd-nobody", "--title", "t"], 6, "RECIPIENTS_REFUSED"),
         (["inbox", "--state", "LOST"], 2, "USAGE"),
-        (["units", "--group", "nosuch"], 2, "USAGE"),
-        (["send", "/etc/hostname", "--to", "@nosuch", "--title", "t"], 2, "USAGE"),
+        (["units", "--group", "nosuch"], 2, "INVALID_REQUEST"),
+        (["send", "/etc/hostname", "--to", "@nosuch", "--title", "t"], 2, "INVALID_REQUEST"),
         (["--profile", "nobody", "inbox"], 3, "CONFIGURATION"),
     ],
 )

@@ -1,16 +1,28 @@
-"""``exchange-server dev``: what keeps it from running is one line and an exit code, and soon."""
+"""``exchange-server dev``: everybody enrols once, and what keeps it from running is said soon."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import resources
 from pathlib import Path
 
+import psutil
 import pytest
+from exchange_client import PartSource, self_test
 from exchange_client.testing import LocalCentre
 
 from document_exchange.errors import ConfigurationError
+from tests.pki_for_tests import make_leaf
+from tests.real_centre import CentreInside, now
 
 SERVER = ("-m", "exchange_server.cli")
 
@@ -87,3 +99,171 @@ def test_migrate_says_that_it_was_the_ledger(dsn: str) -> None:
     assert code == 5
     assert "the ledger can't be reached with this DSN" in said
     assert "secret" not in said
+
+
+STAFF = {"operator-1": "operator", "security-1": "security", "auditor-1": "auditor"}
+
+
+@dataclass
+class Stack:
+    """A development stack that can be killed, and started again over the same directory."""
+
+    state: Path
+
+    @contextmanager
+    def running(self) -> Iterator[LocalCentre]:
+        with LocalCentre(state=self.state) as centre:
+            yield centre
+
+    def profiles(self) -> dict[str, bytes]:
+        """Every file of every profile that matters to its holder, by its path."""
+        files = (self.state / "clients").rglob("*")
+        return {
+            str(path.relative_to(self.state)): path.read_bytes()
+            for path in files
+            if path.suffix in (".toml", ".pem", ".key")
+        }
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    return Stack(tmp_path_factory.mktemp("stack") / "state")
+
+
+async def enrolled_with(centre: LocalCentre) -> dict[str, int]:
+    """With how many tokens each unit and member of staff enrolled."""
+    async with CentreInside(centre).ledger() as ledger:
+        rows = await ledger.fetch(
+            "select coalesce(unit_id, staff) as whose, count(*) from exchange.tokens"
+            " where used_at is not null group by 1"
+        )
+    return {row["whose"]: row["count"] for row in rows}
+
+
+@pytest.mark.timeout(180)
+async def test_everybody_enrols_once_however_it_ends(stack: Stack) -> None:
+    with stack.running() as centre:
+        enrolled = centre.description["enrolled"]
+        staff = {each["name"]: each["role"] for each in centre.description["staff"]}
+        assert staff.items() >= STAFF.items()
+        names = {unit.unit_id for unit in centre.units} | staff.keys()
+        assert (enrolled["units"], enrolled["staff"]) == (len(centre.units), len(staff))
+        assert await enrolled_with(centre) == dict.fromkeys(names, 1)
+        before = stack.profiles()
+        family = psutil.Process(centre.process_id).children(recursive=True)
+        assert any("exchange_pki" in process.cmdline() for process in family)
+        psutil.Process(centre.process_id).kill()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 60)
+        assert not alive, "the authority is killed with the rest"
+
+    with stack.running() as centre:
+        enrolled = centre.description["enrolled"]
+        assert (enrolled["units"], enrolled["staff"]) == (0, 0)
+        assert stack.profiles() == before
+        assert await enrolled_with(centre) == dict.fromkeys(names, 1)
+        async with centre.async_client("qd-caizheng") as client:
+            test = await self_test.run(client)
+        assert test.receipt_id
+
+
+@pytest.mark.timeout(180)
+async def test_only_who_has_no_valid_profile_enrols_anew(stack: Stack) -> None:
+    """One profile is gone, one's certificate has ended, one is of another centre."""
+    with stack.running() as centre:
+        address, finance = centre.address, CentreInside(centre).unit("qd-caizheng").certificate
+    clients = stack.state / "clients"
+    shutil.rmtree(clients / "qd-jiaoyu")
+    ended = make_leaf(
+        "spiffe://exchange.example/unit/qd-tongji/system/oa",
+        issuer=None,
+        not_before=now() - timedelta(days=2),
+        not_after=now() - timedelta(days=1),
+    )
+    (clients / "qd-tongji" / "system.pem").write_bytes(ended.pem)
+    settings = clients / "operator-1" / "profile.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace(address, "127.0.0.1:1"))
+    with stack.running() as centre:
+        enrolled = centre.description["enrolled"]
+        assert (enrolled["units"], enrolled["staff"]) == (2, 1)
+        used = await enrolled_with(centre)
+        again = {"qd-jiaoyu", "qd-tongji", "operator-1"}
+        assert {name for name, count in used.items() if count == 2} == again
+        assert CentreInside(centre).unit("qd-caizheng").certificate == finance
+        assert settings.read_text() == text
+        for unit in ("qd-jiaoyu", "qd-tongji"):
+            async with centre.async_client(unit) as client:
+                assert (await client.unit(unit)).unit_id == unit
+
+
+@pytest.mark.timeout(180)
+async def test_a_start_that_was_killed_amid_enrolments_goes_on_with_their_tokens(
+    stack: Stack,
+) -> None:
+    with stack.running() as centre:
+        batch = stack.state / "wanted.jsonl"
+        batch.write_text('{"unit": "qd-caizheng", "system": "oa"}\n')
+        ledger = {"EXCHANGE_PKI_DSN": centre.description["ledger"]["dsn_authority"]}
+        words = ("token", "--state", centre.description["pki"], "--batch", str(batch))
+        command = [sys.executable, "-m", "exchange_pki", *words]
+        issued = json.loads(subprocess.check_output(command, env={**os.environ, **ledger}))
+        before = await enrolled_with(centre)
+    application = {"token": issued["token"], "profile": "qd-caizheng"}
+    (stack.state / "joining.jsonl").write_text(json.dumps(application) + "\n")
+    shutil.rmtree(stack.state / "clients" / "qd-caizheng")
+    with stack.running() as centre:
+        async with CentreInside(centre).ledger() as owner:
+            standing = await owner.fetchval(
+                "select used_at is not null from exchange.tokens where token_id = $1::uuid",
+                issued["token_id"],
+            )
+            assert standing
+        after = await enrolled_with(centre)
+        assert after == before | {"qd-caizheng": before["qd-caizheng"] + 1}
+        assert await CentreInside(centre).admits(CentreInside(centre).unit("qd-caizheng"))
+    assert not (stack.state / "joining.jsonl").exists()
+
+
+@pytest.mark.timeout(180)
+async def test_a_suspended_unit_gets_no_new_profile_and_keeps_nobody_waiting(stack: Stack) -> None:
+    with stack.running() as centre:
+        async with CentreInside(centre).ledger() as owner:
+            await owner.execute(
+                "update exchange.units set status = 'SUSPENDED' where unit_id = 'qd-tongji'"
+            )
+    shutil.rmtree(stack.state / "clients" / "qd-tongji")
+    with stack.running() as centre:
+        assert not (centre.config_dir / "qd-tongji").exists()
+        assert "no profile for qd-tongji" in centre.log.read_text()
+        assert await CentreInside(centre).admits(CentreInside(centre).unit("qd-jiaoyu"))
+        async with CentreInside(centre).ledger() as owner:
+            await owner.execute(
+                "update exchange.units set status = 'ACTIVE' where unit_id = 'qd-tongji'"
+            )
+
+
+@pytest.mark.timeout(180)
+async def test_documents_travel_without_the_authority(stack: Stack) -> None:
+    with stack.running() as centre:
+        [authority] = [
+            process
+            for process in psutil.Process(centre.process_id).children(recursive=True)
+            if process.cmdline()[1:4] == ["-m", "exchange_pki", "serve"]
+        ]
+        authority.kill()
+        async with centre.async_client("qd-caizheng") as client, asyncio.timeout(30):
+            while "the authority ended" not in centre.log.read_text():
+                assert (await client.unit("qd-jiaoyu")).unit_id == "qd-jiaoyu"
+            sent = await client.send(
+                title="函", recipients=["qd-jiaoyu"], files=[PartSource(b"x", filename="x.txt")]
+            )
+        assert sent.envelope_id
+
+
+def test_a_unit_and_a_member_of_staff_cannot_share_a_profile(tmp_path: Path) -> None:
+    sample = resources.files("exchange_server") / "sample_units.toml"
+    registry = tmp_path / "registry.toml"
+    text = sample.read_text(encoding="utf-8").replace('"operator-1"', '"qd-jiaoyu"')
+    registry.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="both called qd-jiaoyu"):
+        LocalCentre(registry=registry).start()

@@ -32,7 +32,7 @@ from exchange_server.embedded import (
 )
 from exchange_server.embedded.binaries import find_binaries
 from exchange_server.embedded.postgres import ROLE_NAMES, Role
-from exchange_server.embedded.processes import DirectoryLock, wait_until
+from exchange_server.embedded.processes import DirectoryLock, run_guarded, wait_until
 
 _SHELL_NEEDS = ("master", "filer")
 _STARTER = """
@@ -252,6 +252,31 @@ def test_ctrl_c_is_left_to_the_starter(starter: subprocess.Popen[str]) -> None:
     assert starter.stdin is not None
     starter.stdin.close()
     assert starter.wait(30) == 0
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+
+
+def test_a_command_under_its_guardian_says_what_it_said() -> None:
+    program = "import sys; print('said'); print('hinted', file=sys.stderr); sys.exit(3)"
+    done = run_guarded([sys.executable, "-c", program], os.environ)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "hinted\n")
+
+
+def test_kill_9_of_the_starter_ends_a_command(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    program = "import sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
+    command = [sys.executable, "-c", program, str(begun)]
+    runner = (
+        "import os; from exchange_server.embedded.processes import run_guarded; "
+        f"run_guarded({command!r}, os.environ)"
+    )
+    with subprocess.Popen([sys.executable, "-c", runner]) as running:
+        try:
+            assert wait_until(begun.exists, 30)
+            family = psutil.Process(running.pid).children(recursive=True)
+        finally:
+            running.kill()
+    assert len(family) == 2
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
 

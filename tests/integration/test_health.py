@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from document_exchange.errors import CertificateRevoked
 from document_exchange.v1 import exchange_pb2_grpc
-from tests.real_centre import SENDER, CentreInside, admitted, typed
+from tests.real_centre import SENDER, CentreInside, typed
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = {
     "document_exchange.v1.ExchangeService",
+    "document_exchange.v1.AdminService",
     "document_exchange.v1.DirectoryService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -68,9 +68,7 @@ async def test_reflection_lists_what_there_is(inside: CentreInside) -> None:
 
 
 async def test_a_revoked_certificate_ends_its_watch_of_health(inside: CentreInside) -> None:
-    clerk = inside.issue("staff", None, f"clerk-{secrets.token_hex(4)}", "operator")
-    await inside.publish()
-    await admitted(inside, clerk)
+    clerk = await inside.staff("operator")
     async with inside.channel(clerk) as channel:
         watch = health(channel).Watch(check(), timeout=30)
         assert (await watch.read()).status == SERVING

@@ -14,9 +14,18 @@ import msgspec
 import pytest
 
 from document_exchange import event
+from document_exchange.entries import (
+    GroupEntry,
+    QuotaEntry,
+    RouteEntry,
+    StaffEntry,
+    SystemEntry,
+    UnitEntry,
+)
+from document_exchange.errors import ConfigurationError
 from exchange_server import registry_file, unit_import
 from exchange_server.embedded import EmbeddedPostgres
-from exchange_server.registry_file import ActsFor, RegistryFile, Unit
+from exchange_server.registry_file import ActsFor, RegistryFile
 from exchange_server.storage.migrate import migrate
 
 CODES = {"office": "900000014", "council": "900000022", "court": "900000030", "bank": "900000049"}
@@ -24,15 +33,15 @@ OFFICE_FOR_COUNCIL = ActsFor(unit="office", issuer="council")
 COURT_FOR_COUNCIL = ActsFor(unit="court", issuer="council")
 
 
-def unit(unit_id: str, *, name_en: str = "Name", status: str = "ACTIVE") -> Unit:
-    return Unit(
+def unit(unit_id: str, *, name_en: str = "Name", status: str = "ACTIVE") -> UnitEntry:
+    return UnitEntry(
         unit_id=unit_id,
         name_zh="名称",
         name_en=name_en,
         short_zh="称",
         kind="OFFICE",
         organisation_code=CODES[unit_id],
-        groups=["all"],
+        groups=("all",),
         status=status,
     )
 
@@ -52,7 +61,8 @@ def dsn(postgres: EmbeddedPostgres, database: str) -> str:
 async def ledger(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """The ledger as its owner, after the import of the city."""
     connection = await asyncpg.connect(dsn)
-    await connection.execute("delete from exchange.acts_for")
+    for table in ("routes", "quotas", "groups", "staff", "systems", "acts_for"):
+        await connection.execute(f"delete from exchange.{table}")
     await connection.execute("delete from exchange.units")
     await unit_import.import_file(dsn, CITY)
     await connection.execute("delete from exchange.events")
@@ -71,7 +81,7 @@ async def recorded(ledger: asyncpg.Connection) -> list[tuple[str, dict[str, str]
 
 
 async def changed(ledger: asyncpg.Connection) -> list[dict[str, str] | None]:
-    return [detail for type_, detail in await recorded(ledger) if type_ == "UNIT_CHANGED"]
+    return [detail for type_, detail in await recorded(ledger) if type_ == "REGISTRY_CHANGED"]
 
 
 async def test_a_delegation_that_is_gone_from_the_file_is_withdrawn(
@@ -82,8 +92,8 @@ async def test_a_delegation_that_is_gone_from_the_file_is_withdrawn(
     assert await delegations(ledger) == [("court", "council")]
     assert await changed(ledger) == [
         {
-            "unit": "office",
-            "changed": "acts_for",
+            "kind": "unit",
+            "key": "office",
             "acts_for_before": "council",
             "acts_for_after": "",
         }
@@ -100,15 +110,16 @@ async def test_a_delegation_may_go_to_another(dsn: str, ledger: asyncpg.Connecti
 async def test_groups_and_marks_that_are_gone_from_the_file_are_gone(
     dsn: str, ledger: asyncpg.Connection
 ) -> None:
-    marks: list[str]
-    for marks in (["市"], []):
-        bank = msgspec.structs.replace(unit("bank"), groups=marks, issuer_marks=marks)
+    for groups, marks in ((["city"], ["市"]), ([], [])):
+        bank = msgspec.structs.replace(
+            unit("bank"), groups=tuple(groups), issuer_marks=tuple(marks)
+        )
         await unit_import.import_file(dsn, RegistryFile(unit=[bank]))
         row = await ledger.fetchrow(
             "select groups, issuer_marks from exchange.units where unit_id = 'bank'"
         )
         assert row is not None
-        assert (row["groups"], row["issuer_marks"]) == (marks, marks)
+        assert (row["groups"], row["issuer_marks"]) == (groups, marks)
 
 
 async def test_each_unit_that_changes_is_an_event(dsn: str, ledger: asyncpg.Connection) -> None:
@@ -121,27 +132,35 @@ async def test_each_unit_that_changes_is_an_event(dsn: str, ledger: asyncpg.Conn
         acts_for=[OFFICE_FOR_COUNCIL, ActsFor(unit="bank", issuer="council")],
     )
     await unit_import.import_file(dsn, found)
-    council, bank, summary = await recorded(ledger)
+    bank, council, summary = await recorded(ledger)
     assert council == (
-        "UNIT_CHANGED",
+        "REGISTRY_CHANGED",
         {
-            "unit": "council",
-            "changed": "name_en status",
+            "kind": "unit",
+            "key": "council",
+            "name_en_before": "Name",
+            "name_en_after": "Other",
             "status_before": "ACTIVE",
             "status_after": "SUSPENDED",
         },
     )
     assert bank == (
-        "UNIT_CHANGED",
+        "REGISTRY_CHANGED",
         {
-            "unit": "bank",
-            "changed": "unit_id name_zh name_en short_zh kind organisation_code credit_code "
-            "region issuer_marks groups contact status acts_for",
-            "status_after": "ACTIVE",
+            "kind": "unit",
+            "key": "bank",
+            "unit_id_after": "bank",
+            "name_zh_after": "名称",
+            "name_en_after": "Name",
+            "short_zh_after": "称",
+            "kind_after": "OFFICE",
+            "organisation_code_after": CODES["bank"],
+            "groups_after": "all",
             "acts_for_after": "council",
+            "status_after": "ACTIVE",
         },
     )
-    assert summary == ("UNITS_IMPORTED", {"units": "3", "units_changed": "2", "businesses": "0"})
+    assert summary == ("UNITS_IMPORTED", {"changed": "2", "unit": "3"})
 
 
 async def test_an_import_that_changes_nothing_disturbs_nobody(
@@ -173,8 +192,8 @@ async def test_the_state_before_is_the_one_that_was_replaced(
     await observer.close()
     assert await changed(ledger) == [
         {
-            "unit": "council",
-            "changed": "status",
+            "kind": "unit",
+            "key": "council",
             "status_before": "SUSPENDED",
             "status_after": "ACTIVE",
         }
@@ -207,17 +226,106 @@ async def test_the_command_says_what_changes_and_a_dry_run_changes_nothing(
         return done.stdout.splitlines()
 
     lines = [
-        "office: acts_for council -> none",
-        "council: name_en, status ACTIVE -> CLOSED",
-        "bank: new, status ACTIVE, acts_for none",
+        "unit bank: new",
+        "unit council: name_en Name -> Other, status ACTIVE -> CLOSED",
+        "unit office: acts_for council -> none",
     ]
-    counts = "3 units, 0 lines of business, 0 regions:"
-    assert run("--dry-run") == [*lines, f"{counts} 3 units would change"]
+    assert run("--dry-run") == [*lines, "3 units: 3 would change"]
     assert await recorded(ledger) == []
     assert await ledger.fetchval("select count(*) from exchange.units") == 3
-    assert run() == [*lines, f"{counts} 3 units changed; imported"]
-    assert run() == [f"{counts} 0 units changed; imported"]
+    assert run() == [*lines, "3 units: 3 changed; imported"]
+    assert run() == ["3 units: 0 changed; imported"]
     assert (
         await ledger.fetchval("select status from exchange.units where unit_id = 'council'")
         == "CLOSED"
     )
+
+
+async def test_a_file_brings_the_whole_registry(dsn: str, ledger: asyncpg.Connection) -> None:
+    found = RegistryFile(
+        unit=[unit("bank")],
+        system=[SystemEntry(unit_id="bank", name="oa", contact="张")],
+        staff=[
+            StaffEntry(name="li", person="S-1", full_name="李", role="operator"),
+            StaffEntry(name="wang", person="S-2", full_name="王", role="security"),
+        ],
+        group=[GroupEntry(group_id="all", name_zh="全体", name_en="All")],
+        route=[RouteEntry(route_id="open", effect="ALLOW", sender="group:all", recipient="*")],
+        quota=[QuotaEntry(unit_id="bank", calls_per_minute=60)],
+    )
+    changed_entries = await unit_import.import_file(dsn, found)
+    assert [str(each).partition(":")[0] for each in changed_entries] == [
+        "unit bank",
+        "system bank/oa",
+        "staff li",
+        "staff wang",
+        "group all",
+        "route open",
+        "quota bank",
+    ]
+    assert await unit_import.import_file(dsn, found) == []
+    counts = {
+        table: await ledger.fetchval(f"select count(*) from exchange.{table}")
+        for table in ("systems", "staff", "groups", "routes", "quotas")
+    }
+    assert counts == {"systems": 1, "staff": 2, "groups": 1, "routes": 1, "quotas": 1}
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        (RegistryFile(unit=[msgspec.structs.replace(COUNCIL, status="ACTIVE")]), "closed"),
+        (
+            RegistryFile(
+                staff=[StaffEntry(name="li", person="S-1", full_name="李", role="security")]
+            ),
+            "never becomes security",
+        ),
+        (
+            RegistryFile(
+                staff=[StaffEntry(name="li2", person="s-1", full_name="李", role="security")]
+            ),
+            "nobody has two names",
+        ),
+        (
+            RegistryFile(
+                staff=[
+                    StaffEntry(
+                        name="wang", person="S-2", full_name="王", role="security", status="CLOSED"
+                    )
+                ]
+            ),
+            "last active member of security staff",
+        ),
+        (RegistryFile(unit=[msgspec.structs.replace(COURT, region="370200")]), "370200"),
+        (RegistryFile(quota=[QuotaEntry(unit_id="nobody")]), "nobody"),
+    ],
+)
+async def test_the_owner_is_bound_by_the_rules_of_entries(
+    dsn: str, ledger: asyncpg.Connection, entries: RegistryFile, named: str
+) -> None:
+    """And a file of which one entry is refused changes nothing at all."""
+    closed = RegistryFile(
+        unit=[unit("council", status="CLOSED")],
+        staff=[
+            StaffEntry(name="li", person="S-1", full_name="李", role="operator"),
+            StaffEntry(name="wang", person="S-2", full_name="王", role="security"),
+        ],
+    )
+    await unit_import.import_file(dsn, closed)
+    events_before = await recorded(ledger)
+    with pytest.raises(ConfigurationError, match=named):
+        await unit_import.import_file(dsn, entries)
+    assert await recorded(ledger) == events_before
+
+
+async def test_a_status_that_the_file_does_not_name_stays(
+    dsn: str, ledger: asyncpg.Connection
+) -> None:
+    """So that a file that is imported again undoes no suspension."""
+    await unit_import.import_file(dsn, RegistryFile(unit=[unit("court", status="SUSPENDED")]))
+    await unit_import.import_file(dsn, RegistryFile(unit=[unit("court", name_en="New", status="")]))
+    row = await ledger.fetchrow(
+        "select name_en, status from exchange.units where unit_id = 'court'"
+    )
+    assert tuple(row or ()) == ("New", "SUSPENDED")

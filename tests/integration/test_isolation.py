@@ -27,7 +27,7 @@ from document_exchange.errors import (
 from document_exchange.receipt import Receipt, ReceiptType
 from document_exchange.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
 from tests.pki_for_tests import CLIENT, DAY, Holder, key_usage, make_authority, make_leaf
-from tests.real_centre import RECIPIENT, SENDER, CentreInside, admitted, now, typed
+from tests.real_centre import RECIPIENT, SENDER, CentreInside, now, typed
 
 STRANGER = "qd-tongji"
 SYSTEM = f"spiffe://exchange.example/unit/{STRANGER}/system/oa"
@@ -102,9 +102,7 @@ async def test_a_genuine_certificate_that_was_never_published_opens_nothing(
 
 async def test_staff_can_look_up_units_and_no_document(inside: CentreInside) -> None:
     """Every method of the service, so none was forgotten; nor does one that is in no list work."""
-    clerk = inside.issue("staff", None, f"clerk-{secrets.token_hex(4)}", "operator")
-    await inside.publish()
-    await admitted(inside, clerk)
+    clerk = await inside.staff("operator")
     service = exchange_pb2.DESCRIPTOR.services_by_name["ExchangeService"]
     async with inside.channel(clerk) as channel, inside.channel(inside.unit(SENDER)) as unit:
         stub: Any = exchange_pb2_grpc.ExchangeServiceStub(channel)

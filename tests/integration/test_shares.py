@@ -185,10 +185,7 @@ async def test_a_call_too_many_is_an_event(small: CentreInside) -> None:
 
 
 async def test_staff_have_a_share_each(small: CentreInside) -> None:
-    clerks = [small.issue("staff", None, f"c{codes.new_id(now())}", "operator") for _ in range(2)]
-    await small.publish()
-    for clerk in clerks:
-        await admitted(small, clerk)
+    clerks = [await small.staff("operator") for _ in range(2)]
     request = health_pb2.HealthCheckRequest()
     async with small.channel(clerks[0]) as one, small.channel(clerks[1]) as other:
         first: Any = health_pb2_grpc.HealthStub(one)

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from exchange_client import AsyncClient, PartSource, Submission, Timing
-from exchange_client.connection import CONNECT_TIMEOUT_MS
+from exchange_client.channel import CONNECT_TIMEOUT_MS
 from exchange_client.retry import from_rpc_error
 
 from document_exchange.errors import Unavailable

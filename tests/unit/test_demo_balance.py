@@ -29,6 +29,8 @@ from document_exchange.identity import Identity, Kind
 from document_exchange.manifest import Part, PartRole, sha256_hex
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+UNITS = tuple(city.load().by_id)
+TEST = codes.new_id(AT)
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Scene:
 
     def balance(self) -> Balance:
         found = Balance()
+        balance.compare_enrolments(UNITS, self.ledger, found)
         balance.compare_with_ledger(self.books, self.ledger, found)
         balance.compare_with_files(self.books, found)
         return found
@@ -95,15 +98,17 @@ def scene(tmp_path: Path) -> Scene:
     books = Books(workday.plan(city.load(), documents=20, seed=3), seconds=2.0)
     for document in books.workday.documents:
         send(document, books, tmp_path)
+    books.tests[TEST] = UNITS[0]
     states = {
         (outcome.envelope_id, outcome.unit): "SIGNED_FOR" if outcome.signed_for else "REFUSED"
         for outcome in books.concluded.values()
-    }
+    } | {(TEST, UNITS[0]): "SIGNED_FOR"}
     ledger = Ledger(
         envelopes=[
             (each.envelope_id, each.document.sender, each.document.doc_id, each.manifest_sha256)
             for each in books.sent.values()
-        ],
+        ]
+        + [(TEST, UNITS[0], "test", "0" * 64)],
         deliveries=states,
         statements=Counter(
             {
@@ -117,6 +122,7 @@ def scene(tmp_path: Path) -> Scene:
             for each in books.sent.values()
             for size, sha256 in each.parts
         ),
+        tokens=Counter(UNITS),
     )
     return Scene(books, ledger)
 
@@ -130,6 +136,7 @@ def test_books_of_a_good_day_balance(scene: Scene) -> None:
     )
     assert found.bytes_checked == scene.books.bytes_down
     assert scene.books.is_complete
+    assert found.enrolled == len(UNITS)
 
 
 def lose_envelope(scene: Scene) -> None:
@@ -172,6 +179,24 @@ def change_manifest_digest(scene: Scene) -> None:
     envelope_id, sender, doc_id, _ = scene.ledger.envelopes[0]
     first = (envelope_id, sender, doc_id, "0" * 64)
     scene.ledger = replace(scene.ledger, envelopes=[first, *scene.ledger.envelopes[1:]])
+
+
+def refuse_the_test(scene: Scene) -> None:
+    changed = {**scene.ledger.deliveries, (TEST, UNITS[0]): "REFUSED"}
+    scene.ledger = replace(scene.ledger, deliveries=changed)
+
+
+def send_another_test(scene: Scene) -> None:
+    another = (codes.new_id(AT), UNITS[0], "test", "0" * 64)
+    scene.ledger = replace(scene.ledger, envelopes=[*scene.ledger.envelopes, another])
+
+
+def share_a_token(scene: Scene) -> None:
+    del scene.ledger.tokens[UNITS[-1]]
+
+
+def use_a_second_token(scene: Scene) -> None:
+    scene.ledger.tokens[UNITS[0]] += 1
 
 
 def forget_to_conclude(scene: Scene) -> None:
@@ -219,6 +244,10 @@ def remove_directory(scene: Scene) -> None:
         (sign_twice, False, False),
         (change_part_in_ledger, False, False),
         (change_manifest_digest, False, False),
+        (refuse_the_test, True, False),
+        (send_another_test, False, False),
+        (share_a_token, False, False),
+        (use_a_second_token, False, False),
         (forget_to_conclude, True, False),
         (offer_again, False, True),
         (alter_file, True, False),
@@ -284,8 +313,10 @@ def test_a_running_centre_is_left_alone(tmp_path: Path) -> None:
     clear(tmp_path)
     (tmp_path / "state").mkdir()
     description = tmp_path / "state" / "dev.json"
-    command = [sys.executable, "-c", "input()", "exchange-server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()", "exchange-server"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before exec is over, the kernel has no command line of it
         description.write_text(json.dumps({"pid": process.pid}))
         assert running_centre(description) == process.pid
         with pytest.raises(click.ClickException, match=f"kill {process.pid}"):

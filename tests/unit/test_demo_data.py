@@ -17,6 +17,7 @@ from statistics import mean, median
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pypdf
 import pytest
 from click.testing import CliRunner
@@ -34,6 +35,8 @@ from document_exchange import codes, identity
 from document_exchange.identity import Identity, Kind
 from document_exchange.manifest import Genre, Part, PartRole, sha256_hex
 from document_exchange.receipt import ReasonCode
+from exchange_server import registry_file
+from exchange_server.routes import Party, Route, RouteTable
 
 DISTRICT_CODES = {
     "370202", "370203", "370205", "370211", "370212", "370213", "370214", "370281", "370282",
@@ -185,6 +188,63 @@ def test_senders_act_only_for_whom_they_may(people: City, day: Workday) -> None:
         assert document.sender not in document.recipients
         assert len(set(document.recipients)) == len(document.recipients)
         assert set(document.recipients) <= people.by_id.keys()
+
+
+@pytest.fixture(scope="module")
+def routes() -> RouteTable:
+    file = registry_file.read_file(city.CITY_FILE)
+    return RouteTable(Route(**msgspec.structs.asdict(route)) for route in file.route)
+
+
+@pytest.fixture(scope="module")
+def parties(people: City) -> dict[str, Party]:
+    return {unit.unit_id: Party(unit.unit_id, unit.groups) for unit in people.units}
+
+
+def test_everything_that_is_sent_goes_by_a_rule_of_the_city(
+    people: City, routes: RouteTable, parties: dict[str, Party]
+) -> None:
+    """Whatever the dice say, and each rule that allows something is needed sooner or later."""
+    used = set()
+    for seed in range(10):
+        for document in workday.plan(people, seed=seed).documents:
+            kind = (document.business, document.genre, document.direction)
+            for unit in document.recipients:
+                decision = routes.decide(parties[document.sender], parties[unit], *kind)
+                assert decision.allowed, (document, decision)
+                used.add(decision.route_id)
+    file = registry_file.read_file(city.CITY_FILE)
+    allowing = {route.route_id for route in file.route if route.effect == "ALLOW"}
+    assert allowing - used == {"flood-control-to-departments"}
+
+
+@pytest.mark.parametrize(
+    ("sender", "kind", "recipient", "rule", "allowed"),
+    [
+        ("qd-minzheng", "DOCUMENT REQUEST UP", "qd-zhengfu", "up-from-departments", True),
+        ("qd-caizheng", "DOCUMENT LETTER PARALLEL", "qd-laoshan", "parallel", True),
+        ("qd-caizheng", "DOCUMENT NOTICE DOWN", "qd-laoshan", "departments-not-down", False),
+        ("qd-weisheng", "DOCUMENT NOTICE DOWN", "qd-laoshan", "authorised-down", True),
+        ("qd-weisheng", "DOCUMENT ORDER DOWN", "qd-laoshan", "authorised-no-orders", False),
+        ("qd-xinfang", "PETITION NONE DOWN", "qd-laoshan", "petitions-down", True),
+        ("qd-fangxun", "EMERGENCY NONE DOWN", "qd-laoshan", "flood-control-to-districts", True),
+        ("qd-caizheng", "EMERGENCY NONE DOWN", "qd-laoshan", "departments-not-down", False),
+        ("qd-laoshan", "DOCUMENT REPORT UP", "qd-caizheng", "", False),
+        ("qd-caizheng", "DOCUMENT NOTICE DOWN", "qd-jiaoyu", "", False),
+        ("qd-laoshan", "DOCUMENT NOTICE DOWN", "qd-zhengfu", "", False),
+    ],
+)
+def test_the_worked_examples_of_the_document_on_routes_hold(
+    routes: RouteTable,
+    parties: dict[str, Party],
+    sender: str,
+    kind: str,
+    recipient: str,
+    rule: str,
+    allowed: bool,
+) -> None:
+    decision = routes.decide(parties[sender], parties[recipient], *kind.split())
+    assert (decision.allowed, decision.route_id) == (allowed, rule)
 
 
 def test_refusals_have_reasons_that_the_exchange_knows(day: Workday) -> None:

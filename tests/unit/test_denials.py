@@ -20,6 +20,7 @@ from document_exchange.errors import (
     NotPermitted,
     PartOutOfOrder,
     PartSizeMismatch,
+    QuotaExceeded,
     RecipientsRefused,
     TooManyCalls,
     Unavailable,
@@ -92,10 +93,10 @@ def test_every_no_is_an_event_and_nothing_else() -> None:
     """Whatever is the caller's own doing; new errors have to be put on one side."""
     others = (ConfigurationError, VerificationFailed, Unavailable, InternalError)
     for cls in BY_CODE.values():
-        if cls not in (ExchangeError, TooManyCalls):
+        if cls not in (ExchangeError, TooManyCalls, QuotaExceeded):
             assert issubclass(cls, DENIALS) is not issubclass(cls, others), cls
     again = [cls for cls in BY_CODE.values() if issubclass(cls, DENIALS) and cls.retryable]
-    assert again == [TooManyCalls]
+    assert again == [TooManyCalls, QuotaExceeded]
 
 
 async def test_the_first_of_a_kind_is_there_at_once(denials: Denials, books: Books) -> None:

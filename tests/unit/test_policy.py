@@ -15,14 +15,16 @@ from document_exchange.errors import (
     CertificateRevoked,
     NotPermitted,
     SealRevoked,
+    StaffNotActive,
+    SystemNotActive,
     Unauthenticated,
     UnitNotActive,
 )
 from document_exchange.identity import Kind
-from document_exchange.v1 import directory_pb2, exchange_pb2
+from document_exchange.v1 import admin_pb2, directory_pb2, exchange_pb2
 from exchange_runtime.values import Principal
 from exchange_server import policy
-from exchange_server.registry import Certificate, Registry, Unit
+from exchange_server.registry import Certificate, Registry, Staff, System, Unit
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,21 +63,26 @@ def methods(module: object, *services: str) -> set[str]:
 
 EXCHANGE = methods(exchange_pb2, "ExchangeService")
 DIRECTORY = methods(directory_pb2, "DirectoryService")
+ADMIN = methods(admin_pb2, "AdminService")
 OPERATIONS = methods(health_pb2) | methods(reflection_pb2)
-OFFERED = EXCHANGE | DIRECTORY | OPERATIONS
+OFFERED = EXCHANGE | DIRECTORY | ADMIN | OPERATIONS
 UNLISTED = {"/grpc.health.v1.Health/List"}
 """Came with a later version of the library; nobody here needs it."""
 
 
-def callers(method: str) -> set[Kind]:
-    """Which kinds of certificate get this method through."""
-    found = set()
-    for kind in Kind:
+ROLES = ("operator", "security", "auditor")
+
+
+def callers(method: str) -> set[Kind | str]:
+    """Which kinds of certificate, and of staff which roles, get this method through."""
+    found: set[Kind | str] = set()
+    for who in (*(kind for kind in Kind if kind is not Kind.STAFF), *ROLES):
+        kind, role = (Kind.STAFF, who) if isinstance(who, str) else (who, "")
         try:
-            policy.may_call(principal(kind), method)
+            policy.may_call(principal(kind), method, role)
         except NotPermitted:
             continue
-        found.add(kind)
+        found.add(who)
     return found
 
 
@@ -95,9 +102,35 @@ def test_documents_are_for_the_systems_of_units_alone(method: str) -> None:
     assert callers(method) == {Kind.SYSTEM}
 
 
-@pytest.mark.parametrize("method", sorted((DIRECTORY | OPERATIONS) - UNLISTED))
+HOLDERS_ONLY = {
+    f"/document_exchange.v1.DirectoryService/{name}"
+    for name in ("CheckRoute", "ListOwnCertificates", "WatchOwnCertificates")
+}
+
+
+@pytest.mark.parametrize("method", sorted((DIRECTORY | OPERATIONS) - UNLISTED - HOLDERS_ONLY))
 def test_the_directory_is_open_to_everybody_with_a_tls_certificate(method: str) -> None:
-    assert callers(method) == {Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER}
+    assert callers(method) == {Kind.SYSTEM, *ROLES, Kind.CENTRE_SERVER}
+
+
+@pytest.mark.parametrize("method", sorted(HOLDERS_ONLY))
+def test_servers_have_no_documents_and_no_certificates_of_a_unit(method: str) -> None:
+    assert callers(method) == {Kind.SYSTEM, *ROLES}
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        ("ListEntries", {"operator", "security", "auditor"}),
+        ("ListProposals", {"operator", "security", "auditor"}),
+        ("ApplyChanges", {"operator", "security"}),
+        ("DecideProposal", {"security"}),
+    ],
+)
+def test_administration_is_for_the_roles_that_keep_it(name: str, roles: set[str]) -> None:
+    method = f"/document_exchange.v1.AdminService/{name}"
+    assert method in ADMIN
+    assert callers(method) == roles
 
 
 @pytest.mark.parametrize(
@@ -134,16 +167,24 @@ def unit(status: str = "ACTIVE") -> Unit:
 
 
 def registry(
-    *, status: str = "ACTIVE", revoked: bool = False, whose: str = IDENTITIES[Kind.SYSTEM]
+    *,
+    status: str = "ACTIVE",
+    revoked: bool = False,
+    whose: str = IDENTITIES[Kind.SYSTEM],
+    system: str = "ACTIVE",
+    role: str = "",
+    staff: Staff | None = None,
 ) -> Registry:
     certificate = Certificate(
-        f"spiffe://exchange.example/{whose}", "system", NOW - DAY, NOW + DAY, revoked
+        f"spiffe://exchange.example/{whose}", "system", NOW - DAY, NOW + DAY, revoked, role
     )
     return Registry(
         version=1,
         units={"qd-caizheng": unit(status)},
         certificates={FINGERPRINT: certificate},
         businesses=frozenset(),
+        systems={("qd-caizheng", "oa"): System("qd-caizheng", "oa", "", "", system)},
+        staff={staff.name: staff} if staff else {},
     )
 
 
@@ -164,6 +205,8 @@ def test_a_published_certificate_of_an_active_unit_is_admitted() -> None:
         (registry(), NOW - 2 * DAY, CertificateExpired),
         (registry(status="SUSPENDED"), NOW, UnitNotActive),
         (registry(status="CLOSED"), NOW, UnitNotActive),
+        (registry(system="SUSPENDED"), NOW, SystemNotActive),
+        (registry(system="CLOSED"), NOW, SystemNotActive),
     ],
 )
 def test_anything_else_admits_nobody(
@@ -177,6 +220,34 @@ def test_a_certificate_of_a_unit_that_was_never_registered_is_not_admitted() -> 
     path = "unit/qd-nobody/system/oa"
     with pytest.raises(UnitNotActive, match="not registered"):
         policy.admit(registry(whose=path), principal(path=path), NOW)
+
+
+def staffed(
+    role: str = "operator", status: str = "ACTIVE", certified: str = "operator"
+) -> Registry:
+    """A registry with wang, whose certificate was issued for a role."""
+    wang = Staff("wang", "S-1", "王", role, status)
+    return registry(whose=IDENTITIES[Kind.STAFF], role=certified, staff=wang)
+
+
+def test_active_staff_with_the_role_of_their_certificate_are_admitted() -> None:
+    policy.admit(staffed(), principal(Kind.STAFF), NOW)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        registry(whose=IDENTITIES[Kind.STAFF], role="operator"),
+        staffed(status="SUSPENDED"),
+        staffed(status="CLOSED"),
+        staffed(role="security"),
+        staffed(certified=""),
+        staffed(certified="auditor"),
+    ],
+)
+def test_staff_without_an_active_entry_of_their_role_are_not(known: Registry) -> None:
+    with pytest.raises(StaffNotActive, match="wang"):
+        policy.admit(known, principal(Kind.STAFF), NOW)
 
 
 @pytest.mark.parametrize("known", [NOBODY, registry(revoked=True)])

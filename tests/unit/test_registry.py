@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from document_exchange.errors import Unavailable
+from document_exchange.errors import StatusUnknown, Unavailable
+from exchange_runtime import following
 from exchange_runtime.clock import system_clock
-from exchange_server import registry as registry_module
+from exchange_runtime.metrics import new_registry
+from exchange_server.metrics import show_registry
 from exchange_server.registry import Crl, Registry, RegistryFollower
 
 FOREVER_S = 3600.0
@@ -26,6 +28,7 @@ class Source:
 
     def __init__(self) -> None:
         self.version = 1
+        self.directory = 0
         self.silent = False
         self.stuck = False
         self.loads = 0
@@ -45,7 +48,7 @@ class Source:
 
     async def load_registry(self) -> Registry:
         self.loads += 1
-        return Registry(self.version, {}, {}, frozenset())
+        return Registry(self.version, {}, {}, frozenset(), directory=self.directory)
 
     async def asked(self, more: int) -> None:
         """Wait until it was asked ``more`` times from now on."""
@@ -72,7 +75,7 @@ def source() -> Source:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> MonotonicClock:
     made = MonotonicClock()
-    monkeypatch.setattr(registry_module, "time", made)
+    monkeypatch.setattr(following, "time", made)
     return made
 
 
@@ -90,6 +93,28 @@ async def test_a_server_does_not_start_without_a_registry(source: Source) -> Non
         follower.current()
 
 
+async def test_metrics_warn_long_before_it_fails_closed(
+    source: Source, clock: MonotonicClock
+) -> None:
+    follower = RegistryFollower(source, interval_s=0.001, max_age_s=10.0)
+    metrics = new_registry()
+    show_registry(metrics, follower, system_clock)
+    await follower.start()
+    try:
+        source.silent = True
+        await source.asked(2)
+        assert metrics.get_sample_value("exchange_registry_age_seconds") == 0.0
+        clock.now_s += 4.0
+        age = metrics.get_sample_value("exchange_registry_age_seconds")
+        most = metrics.get_sample_value("exchange_registry_max_age_seconds")
+        assert age is not None
+        assert most is not None
+        assert 0.3 * most < age < most
+        assert follower.current().version == 1
+    finally:
+        await follower.stop()
+
+
 async def test_it_fails_closed_after_its_maximum_age_and_opens_again(
     source: Source, clock: MonotonicClock
 ) -> None:
@@ -101,7 +126,7 @@ async def test_it_fails_closed_after_its_maximum_age_and_opens_again(
         clock.now_s += 10.0
         assert follower.current().version == 1
         clock.now_s += 0.001
-        with pytest.raises(Unavailable, match="can't be followed"):
+        with pytest.raises(StatusUnknown, match="can't be followed"):
             follower.current()
         source.silent = False
         await source.asked(2)
@@ -286,3 +311,24 @@ def test_of_lists_that_have_begun_the_last_one_issued_counts() -> None:
 def test_without_a_list_that_has_begun_nothing_is_signed(seal: list[Crl]) -> None:
     with pytest.raises(Unavailable, match="no revocation list of seal-ca"):
         in_force([crl(1, -HOUR)], seal)
+
+
+async def test_who_needs_a_newer_directory_waits_for_it_and_no_longer(source: Source) -> None:
+    """Woken, so not for the interval; and not without end for one that never comes."""
+    follower = RegistryFollower(source, interval_s=FOREVER_S)
+    await follower.start()
+    try:
+        await follower.reach(0, timeout_s=10)
+        waiting = asyncio.create_task(follower.reach(2, timeout_s=10))
+        await source.asked(1)
+        assert not waiting.done()
+        for version in (2, 3):  # another change comes first, which is of something else
+            source.version, source.directory = version, version - 1
+            follower.wake()
+            await source.asked(1)
+        await waiting
+        assert follower.current().directory == 2
+        with pytest.raises(Unavailable, match="version 3 of the directory"):
+            await follower.reach(3, timeout_s=0.05)
+    finally:
+        await follower.stop()

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from document_exchange import codes, event
+from document_exchange import codes, entries, entry_rules, event
 from document_exchange.errors import ConfigurationError
 from exchange_server import registry_file
-from exchange_server.unit_import import Registered, UnitChange
+from exchange_server.changes import Changed
 
 UNIT = """
 [[unit]]
@@ -80,22 +80,60 @@ def acting_for(tmp_path: Path, others: int) -> Path:
 
 
 def test_as_many_delegations_as_are_possible_fit_into_an_event(tmp_path: Path) -> None:
-    found = registry_file.read_file(acting_for(tmp_path, registry_file.MAX_ACTS_FOR))
-    after = Registered(
-        **msgspec.structs.asdict(found.unit[0]), acts_for=[each.issuer for each in found.acts_for]
+    found = registry_file.read_file(acting_for(tmp_path, entry_rules.MAX_NAMES))
+    (after,) = (
+        each for each in found.entries() if isinstance(each, entries.UnitEntry) and each.acts_for
     )
-    before = msgspec.structs.replace(after, acts_for=after.acts_for[1:])
+    assert len(after.acts_for) == entry_rules.MAX_NAMES
+    longest = tuple(f"{number:040}" for number in range(1000, 1000 + entry_rules.MAX_NAMES))
+    marks = tuple(
+        f"{mark}{number:02}" for number in range(entry_rules.MAX_NAMES) for mark in ["青" * 38]
+    )
+    after = msgspec.structs.replace(after, groups=longest, issuer_marks=marks)
+    before = msgspec.structs.replace(after, acts_for=after.groups, issuer_marks=marks[::-1])
     made = event.Event(
         schema=event.SCHEMA,
         event_id="01969f2c-9000-7000-8000-000000000001",
-        type="UNIT_CHANGED",
+        type="REGISTRY_CHANGED",
         at="2025-05-05T01:30:01.536Z",
         actor="centre",
-        detail=UnitChange(before, after).detail(),
+        detail=Changed(before, after).detail() | {"reason": "因" * 2000},
     )
     assert event.decode(event.encode(made)) == made
 
 
 def test_more_delegations_than_an_event_can_tell_of_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="acts for 91 others"):
-        registry_file.read_file(acting_for(tmp_path, registry_file.MAX_ACTS_FOR + 1))
+    with pytest.raises(ConfigurationError, match="acts_for lists 91"):
+        registry_file.read_file(acting_for(tmp_path, entry_rules.MAX_NAMES + 1))
+
+
+STAFF = '[[staff]]\nname = "li"\nperson = "S-1"\nfull_name = "李"\nrole = "{role}"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (STAFF.format(role="chief"), "role"),
+        (STAFF.format(role="auditor") * 2, "staff li"),
+        (STAFF.format(role="auditor") + 'status = "GONE"\n', "status"),
+        ('[[system]]\nunit_id = "a-1"\nname = "OA"\n', "name"),
+        ('[[group]]\ngroup_id = "a b"\nname_zh = "组"\nname_en = "g"\n', "group_id"),
+        ('[[quota]]\nunit_id = "*"\ncalls_per_minute = -1\n', "calls_per_minute"),
+        (
+            '[[route]]\nroute_id = "self"\neffect = "ALLOW"\nsender = "*"\nrecipient = "*"\n',
+            "route_id",
+        ),
+        (
+            '[[route]]\nroute_id = "r"\neffect = "ALLOW"\nsender = "all"\nrecipient = "*"\n',
+            "sender",
+        ),
+        (
+            '[[region]]\ncode = "370200"\nname_zh = "青岛"\nname_en = "Qingdao"\n'
+            "valid_from = 2012-12-01\nvalid_to = 2012-11-30\n",
+            "370200",
+        ),
+    ],
+)
+def test_what_is_wrong_in_other_entries_is_named(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        registry_file.read_file(written(tmp_path, text))

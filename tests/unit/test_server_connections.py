@@ -15,7 +15,7 @@ from exchange_runtime.values import Principal
 from exchange_server import app, policy
 from exchange_server.attention import AttentionHub, Key
 from exchange_server.config import Limits, Settings
-from exchange_server.registry import Certificate, Registry
+from exchange_server.registry import Certificate, Registry, Staff
 from exchange_server.values import DeliverySummary, SubmissionSummary
 from exchange_server.watch import Waiting, Watcher
 from tests.pki_for_tests import DAY, NOW, TRUST_DOMAIN
@@ -66,8 +66,11 @@ async def test_a_watch_ends_when_its_certificate_does() -> None:
         not_after=NOW + DAY,
         address="",
     )
-    known = Certificate(SYSTEM, "staff", NOW - DAY, NOW + DAY, revoked=False)
-    registry = Registry(1, {}, {principal.fingerprint: known}, frozenset())
+    known = Certificate(SYSTEM, "staff", NOW - DAY, NOW + DAY, revoked=False, role="auditor")
+    person = Staff("li.na", "S-1", "李娜", "auditor", "ACTIVE")
+    registry = Registry(
+        1, {}, {principal.fingerprint: known}, frozenset(), staff={person.name: person}
+    )
     now = NOW
     asked = asyncio.Event()
 

@@ -21,6 +21,7 @@ from exchange_server.deliver import CHUNK_BYTES, Deliverer, DeliveryLedger
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
 from exchange_server.values import Block
+from tests.quotas_for_tests import unlimited
 
 MIB = 1024 * 1024
 ENVELOPE = "019a0000-0000-7000-8000-000000000001"
@@ -74,6 +75,7 @@ def deliverer(store: Store, budgets: Budgets, *, idle_timeout_s: float = 30.0) -
         recent=RecentParts(0, 0),
         positions=Positions(),
         idle_timeout_s=idle_timeout_s,
+        quotas=unlimited(),
     )
 
 

@@ -11,16 +11,19 @@ from typing import Any, cast
 from document_exchange import identity
 from document_exchange.v1 import exchange_pb2
 from exchange_runtime.clock import system_clock
+from exchange_runtime.metrics import new_registry
 from exchange_runtime.rpc import caller
 from exchange_runtime.values import Principal
 from exchange_server.attention import AttentionHub, Key
 from exchange_server.budget import Budgets
 from exchange_server.deliver import Deliverer, DeliveryLedger
+from exchange_server.metrics import DocumentMetrics
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
 from exchange_server.rpc.exchange import ExchangeServicer
 from exchange_server.values import Block
 from exchange_server.watch import Watcher, WatchLedger
+from tests.quotas_for_tests import unlimited
 
 MIB = 1024 * 1024
 DATA = bytes(MIB)
@@ -61,7 +64,13 @@ def service(books: Books, budgets: Budgets) -> ExchangeServicer:
     return ExchangeServicer(
         submitter=unused,
         deliverer=Deliverer(
-            cast(DeliveryLedger, books), books, budgets, RecentParts(0, 0), Positions(), 30.0
+            cast(DeliveryLedger, books),
+            books,
+            budgets,
+            RecentParts(0, 0),
+            Positions(),
+            30.0,
+            unlimited(),
         ),
         acknowledger=unused,
         tracker=unused,
@@ -69,6 +78,7 @@ def service(books: Books, budgets: Budgets) -> ExchangeServicer:
         still_admitted=lambda _principal: None,
         chain=(),
         idle_timeout_s=30.0,
+        metrics=DocumentMetrics(new_registry()),
     )
 
 

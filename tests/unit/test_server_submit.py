@@ -13,25 +13,29 @@ from cryptography.hazmat.primitives import hashes
 from document_exchange import codes, identity, manifest, receipt, signature, times
 from document_exchange.errors import (
     ExchangeError,
-    ManifestRefused,
+    RecipientsRefused,
     SealExpired,
     SealRevoked,
     Unavailable,
+    UnitNotActive,
 )
 from document_exchange.manifest import Manifest
 from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
 from exchange_server.recent import RecentParts
 from exchange_server.registry import Certificate, Crl, Registry, RegistryFollower, Unit
+from exchange_server.routes import Route
 from exchange_server.statements import CentreSeal
 from exchange_server.submit import Submitted, Submitter
 from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome
 from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
+from tests.quotas_for_tests import unlimited
 from tests.real_centre import RECIPIENT, SENDER, envelope, part
 
 PKI = Pki()
 BODY = b"%PDF"
 LATER = timedelta(hours=3)
+SYSTEM = f"spiffe://{TRUST_DOMAIN}/unit/{SENDER}/system/oa"
 
 
 def unit(unit_id: str, status: str = "ACTIVE") -> Unit:
@@ -53,8 +57,10 @@ START = Registry(
     certificates={
         **certificate(PKI.centre_seal, CENTRE_SEAL_ID),
         **certificate(PKI.seal(SENDER), SENDER),
+        b"": Certificate(SYSTEM, "", NOW - DAY, NOW + DAY, revoked=False),
     },
     businesses=frozenset({"DOCUMENT"}),
+    routes=(Route("all", "ALLOW", "*", "*", "*", "*", "*", ""),),
     root_crls=(crl(1, NOW - DAY),),
     seal_crls=(crl(1, NOW - DAY), crl(2, NOW + timedelta(hours=1))),
 )
@@ -69,6 +75,7 @@ class Centre:
     accepted: list[Acceptance] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
     meanwhile: Callable[[Centre], None] = lambda centre: None
+    before_commit: Callable[[Centre], None] = lambda centre: None
 
     async def registry_version(self) -> tuple[int, datetime]:
         return self.registry.version, self.now
@@ -86,6 +93,9 @@ class Centre:
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
         assert {block.key for block in acceptance.blocks} == self.stored, "bytes come first"
+        self.before_commit(self)
+        if acceptance.directory != self.registry.directory:
+            return Outcome("DIRECTORY_CHANGED", str(self.registry.directory))
         self.accepted.append(acceptance)
         return Outcome("ACCEPTED")
 
@@ -106,6 +116,7 @@ class Centre:
                 seal=CentreSeal(PKI.centre_seal.signer, PKI.trust, follower, now=self.now),
                 budgets=Budgets(16 << 20, 16 << 20),
                 recent=RecentParts(0, 0),
+                quotas=unlimited(),
                 clock=lambda: self.now,
                 idle_timeout_s=5.0,
                 accepted=lambda envelope_id, recipients: None,
@@ -121,10 +132,10 @@ class Centre:
 
 
 CALLER = Principal(
-    identity=identity.parse(f"spiffe://{TRUST_DOMAIN}/unit/{SENDER}/system/oa"),
+    identity=identity.parse(SYSTEM),
     fingerprint=b"",
     not_before=NOW - DAY,
-    not_after=NOW + DAY,
+    not_after=NOW + 500 * DAY,
     address="",
 )
 CONTENT = manifest.encode(
@@ -147,8 +158,18 @@ def revoke(centre: Centre, holder: Holder, name: str) -> None:
 
 def suspend(centre: Centre) -> None:
     centre.registry = replace(
-        START, version=2, units={**START.units, SENDER: unit(SENDER, "SUSPENDED")}
+        START, version=2, directory=1, units={**START.units, SENDER: unit(SENDER, "SUSPENDED")}
     )
+
+
+def deny(centre: Centre) -> None:
+    route = Route("no", "DENY", f"unit:{SENDER}", f"unit:{RECIPIENT}", "*", "*", "*", "")
+    centre.registry = replace(START, version=2, directory=1, routes=(*START.routes, route))
+
+
+def change_something_else(centre: Centre) -> None:
+    version, directory = centre.registry.version + 1, centre.registry.directory + 1
+    centre.registry = replace(centre.registry, version=version, directory=directory)
 
 
 async def test_the_receipt_names_the_moment_after_the_upload() -> None:
@@ -166,7 +187,8 @@ async def test_the_receipt_names_the_moment_after_the_upload() -> None:
     [
         (lambda centre: advance(centre, 400 * DAY), SealExpired),
         (lambda centre: revoke(centre, PKI.seal(SENDER), SENDER), SealRevoked),
-        (suspend, ManifestRefused),
+        (suspend, UnitNotActive),
+        (deny, RecipientsRefused),
         (lambda centre: revoke(centre, PKI.centre_seal, CENTRE_SEAL_ID), Unavailable),
     ],
 )
@@ -175,5 +197,33 @@ async def test_nothing_is_accepted_that_no_verifier_would_take(
 ) -> None:
     centre = Centre(meanwhile=meanwhile)
     with pytest.raises(refusal):
+        await centre.submit()
+    assert centre.accepted == []
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"), [(suspend, UnitNotActive), (deny, RecipientsRefused)]
+)
+async def test_what_was_withdrawn_before_the_transaction_is_decided_anew(
+    change: Callable[[Centre], None], refusal: type[ExchangeError]
+) -> None:
+    """The registry in memory is as it was; only the ledger knows."""
+    centre = Centre(before_commit=change)
+    with pytest.raises(refusal):
+        await centre.submit()
+    assert centre.accepted == []
+
+
+async def test_a_change_that_withdraws_nothing_only_costs_another_decision() -> None:
+    changes = iter([change_something_else])
+    centre = Centre(before_commit=lambda centre: next(changes, lambda _: None)(centre))
+    await centre.submit()
+    (acceptance,) = centre.accepted
+    assert acceptance.directory == 1
+
+
+async def test_a_directory_that_never_rests_is_not_waited_for_without_end() -> None:
+    centre = Centre(before_commit=change_something_else)
+    with pytest.raises(Unavailable, match="keeps changing"):
         await centre.submit()
     assert centre.accepted == []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from exchange_pki.service import config as authority_config
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
@@ -34,6 +37,25 @@ secret_key = "secret of the store"
 """
 
 
+@dataclass(frozen=True)
+class Service:
+    """A service with settings of its own, and where operations.md shows them."""
+
+    config: ModuleType
+    heading: str
+    example: str
+    """The name of the file that the page shows."""
+
+
+SERVER = Service(config, "Settings of a server", "server.toml")
+AUTHORITY = Service(
+    authority_config, "Settings of the authority's service", "authority.toml"
+)
+SERVICES = pytest.mark.parametrize(
+    "service", [SERVER, AUTHORITY], ids=lambda service: service.example
+)
+
+
 def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every setting as the documents name it, with its default as they write it."""
     for name, field in model.model_fields.items():
@@ -49,6 +71,8 @@ def shown(default: object) -> str:
     match default:
         case bool():
             return str(default).lower()
+        case "" | None:
+            return "none"
         case str():
             return f"`{default}`"
         case int() if default and default % config.MIB == 0:
@@ -58,14 +82,13 @@ def shown(default: object) -> str:
     raise AssertionError(f"no way to write {default!r} in the table")
 
 
-def documented() -> dict[str, str]:
-    """Each setting of the table with its default; a row may name several, with one default or
+def documented(heading: str) -> dict[str, str]:
+    """Each setting of a table with its default; a row may name several, with one default or
     one for each."""
     text = OPERATIONS.read_text(encoding="utf-8")
-    section = re.search(r"^## Settings$(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    assert section is not None
+    section = text.partition(f"\n### {heading}\n")[2].partition("\n##")[0]
     found: dict[str, str] = {}
-    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section[1], re.MULTILINE):
+    for row in re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.MULTILINE):
         names = re.findall(r"`([^`]+)`", row[0])
         defaults = row[1].split(", ")
         assert len(defaults) in (1, len(names)), row
@@ -76,17 +99,35 @@ def documented() -> dict[str, str]:
     return found
 
 
-def test_the_table_names_every_setting_with_its_default() -> None:
-    assert documented() == dict(settings_of(config.Settings))
+@SERVICES
+def test_the_table_names_every_setting_with_its_default(service: Service) -> None:
+    assert documented(service.heading) == dict(settings_of(service.config.Settings))
 
 
-def test_the_example_is_complete(tmp_path: Path) -> None:
-    [example] = re.findall(
-        r"^```toml\n(.*?)^```$", OPERATIONS.read_text(encoding="utf-8"), re.M | re.S
+def example_of(service: Service) -> str:
+    """The file that the page shows after naming it last."""
+    text = OPERATIONS.read_text(encoding="utf-8")
+    [example] = (
+        block
+        for before, block in re.findall(r"((?:.*\n){3})```toml\n(.*?)^```$", text, re.M | re.S)
+        if f"`{service.example}`" in before
     )
-    path = tmp_path / "server.toml"
-    path.write_text(example, encoding="utf-8")
-    assert config.load(path).trust.root == tmp_path / "root.pem"
+    return str(example)
+
+
+@SERVICES
+def test_the_example_is_complete(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / service.example
+    path.write_text(example_of(service), encoding="utf-8")
+    assert service.config.load(path).tls.key == tmp_path / "server.key"
+
+
+def test_the_authoritys_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / AUTHORITY.example
+    path.write_text('passphrase_file = "passphrase"\n' + example_of(AUTHORITY), encoding="utf-8")
+    loaded = authority_config.load(path)
+    assert loaded.state == tmp_path / "pki"
+    assert loaded.passphrase_file == tmp_path / "passphrase"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 from document_exchange.errors import ExchangeError
-from exchange_pki.cli import issuing, standing
+from exchange_pki.cli import issuing, serving, standing, tokens
 
 __all__ = ["exchange_pki", "main"]
 
@@ -35,6 +35,8 @@ for _command in (
     standing.crl,
     standing.list_certificates,
     standing.publish,
+    serving.serve,
+    tokens.token,
 ):
     exchange_pki.add_command(_command)
 

@@ -10,10 +10,12 @@ import click
 from exchange_pki.cli.options import (
     PATH,
     Moment,
+    Seconds,
     load,
     passphrase_file_option,
     passphrase_of,
     printing_options,
+    read_batch,
     replace_option,
     state_option,
     whole_seconds,
@@ -23,8 +25,6 @@ from exchange_pki.cli.report import Report
 if TYPE_CHECKING:  # cryptography takes a tenth of a second: `--help` does without
     from exchange_pki.handout import Errand
     from exchange_pki.register import Certified
-
-_BATCH_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 @click.command()
@@ -68,6 +68,7 @@ def init(
 @click.option("--ip", "ip_addresses", multiple=True, help="An IP address, for servers.")
 @click.option("--not-before", type=Moment(), help="Later than the profile's, never earlier.")
 @click.option("--not-after", type=Moment(), help="Earlier than the profile's, never later.")
+@click.option("--lifetime", type=Seconds(), help="Shorter than the profile's, never longer.")
 @click.option("--request", type=PATH, help="A signing request; only its public key is used.")
 @click.option("--new-key", is_flag=True, help="Make a key, too (0600, not encrypted).")
 @click.option("--out", type=PATH, required=True, help="The directory for the files.")
@@ -124,10 +125,7 @@ def issue_batch(
     """
     from exchange_pki import batch, handout
 
-    text = file.read(_BATCH_LIMIT_BYTES + 1)
-    if len(text) > _BATCH_LIMIT_BYTES:
-        raise click.UsageError(f"the batch has more than {_BATCH_LIMIT_BYTES} bytes: divide it")
-    errands = batch.errands(text, out)
+    errands = batch.errands(read_batch(file), out)
     issued = handout.run(load(state, passphrase_file), errands, replace=replace)
     columns = ("profile", "identity", "not_after", "certificate")
     Report(as_json=as_json, language=language).rows(

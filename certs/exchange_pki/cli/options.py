@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
@@ -32,6 +32,21 @@ class Moment(click.ParamType[datetime]):
             return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
             self.fail(f"{value!r} is not written as {self.name}", param, ctx)
+
+
+class Seconds(click.ParamType[timedelta]):
+    """A length of time in whole seconds."""
+
+    name = "SECONDS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """The length that the number names."""
+        try:
+            return timedelta(seconds=int(value))
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
 
 
 PATH = click.Path(path_type=Path)
@@ -78,6 +93,16 @@ def load(state: Path, passphrase_file: Path | None) -> Authority:
     from exchange_pki.authority import Authority
 
     return Authority.load(state, passphrase_of(passphrase_file))
+
+
+def read_batch(file: BinaryIO) -> bytes:
+    """All of a batch file, unless it is larger than any should be."""
+    from exchange_pki.batch import LIMIT_BYTES
+
+    text = file.read(LIMIT_BYTES + 1)
+    if len(text) > LIMIT_BYTES:
+        raise click.UsageError(f"the batch has more than {LIMIT_BYTES} bytes: divide it")
+    return text
 
 
 def whole_seconds(moment: datetime | None) -> str | None:

@@ -13,7 +13,23 @@ from collections.abc import Sequence
 
 import click
 
-from exchange_client.cli import inbox, outbox, profiles, receive, refuse, send, track, units
+from exchange_client.cli import (
+    admin,
+    certificates,
+    doctor,
+    enrol,
+    groups,
+    inbox,
+    outbox,
+    profiles,
+    receive,
+    refuse,
+    renew,
+    route,
+    send,
+    track,
+    units,
+)
 from exchange_client.cli.command import DONE, INTERRUPTED, PARTLY, Settings, global_options, report
 
 __all__ = ["exchange", "main"]
@@ -52,6 +68,10 @@ def exchange() -> None:
 
 exchange.params.extend(global_options())
 for _command in (
+    enrol.enrol,
+    doctor.doctor,
+    renew.renew,
+    certificates.certificates,
     profiles.profile,
     send.send,
     inbox.inbox,
@@ -60,6 +80,9 @@ for _command in (
     outbox.outbox,
     track.track,
     units.units,
+    groups.groups,
+    route.route,
+    admin.admin,
 ):
     exchange.add_command(_command)
 

@@ -93,8 +93,6 @@ class Command(click.Command):
 
 
 async def _with_client(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    # gRPC's C core writes to stderr by itself, where programs expect JSON.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import stamina.instrumentation
 
     from exchange_client.client import AsyncClient
@@ -114,21 +112,35 @@ async def _with_client(settings: Settings, work: Callable[[AsyncClient], Awaitab
 
 def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
     """Do ``work`` with an open client of the chosen profile."""
+    return run_alone(settings, lambda: _with_client(settings, work))
+
+
+def run_alone(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
+    """Do ``work`` that opens by itself what it needs."""
+    # gRPC's C core writes to stderr by itself, where programs expect JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import asyncio
 
+    async def working() -> T:
+        return await work()
+
     try:
-        return asyncio.run(_with_client(settings, work))
+        return asyncio.run(working())
     except KeyboardInterrupt:
         # Here rather than in main: click would print an empty line first.
         settings.output.notice("interrupted")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
+def codes_of(error: ExchangeError) -> tuple[str, ...]:
+    """The code of an error and those of its base classes, for advice."""
+    return tuple(base.code for base in type(error).__mro__ if issubclass(base, ExchangeError))
+
+
 def report(output: Output, error: Exception) -> int:
     """Print an error and return the exit code that it stands for."""
     if isinstance(error, ExchangeError):
-        codes = tuple(base.code for base in type(error).__mro__ if issubclass(base, ExchangeError))
-        output.failure(error.message, codes, error.exit_code, error.attributes)
+        output.failure(error.message, codes_of(error), error.exit_code, error.attributes)
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)

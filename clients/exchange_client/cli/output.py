@@ -64,7 +64,7 @@ class Output:
         if self.as_json:
             _print(as_json(row))
         else:
-            values = {key: self._shown(key, value) for key, value in row.items()}
+            values = {key: self.shown(key, value) for key, value in row.items()}
             _print(self.words(sentence, **values))
 
     def table(self, rows: Iterable[Row], columns: Sequence[str]) -> int:
@@ -88,7 +88,7 @@ class Output:
         if self.as_json:
             click.echo(as_json({"notice": sentence, **values}), err=True)
         else:
-            shown = {key: self._shown(key, value) for key, value in values.items()}
+            shown = {key: self.shown(key, value) for key, value in values.items()}
             click.echo(self.words(sentence, **shown), err=True)
 
     def failure(
@@ -149,9 +149,10 @@ class Output:
     def _cell(self, column: str, value: object, zone: datetime) -> str:
         if isinstance(value, datetime):
             return f"{value.astimezone(zone.tzinfo):%Y-%m-%d %H:%M:%S}"
-        return self._shown(column, value)
+        return self.shown(column, value)
 
-    def _shown(self, key: str, value: object) -> str:
+    def shown(self, key: str, value: object) -> str:
+        """A value as people read it, in the language of the words."""
         if value is None:
             return ""
         if isinstance(value, bool):
@@ -161,15 +162,33 @@ class Output:
         if isinstance(value, int):
             return f"{value:,}"
         if isinstance(value, list | tuple):
-            return ", ".join(self._shown(key, item) for item in value)
+            return ", ".join(self.shown(key, item) for item in value)
         if isinstance(value, Mapping):
             return ", ".join(f"{self.words(str(name))} {count}" for name, count in value.items())
         text = printable(str(value))
         return self.words(text) if key in _TRANSLATED else text
 
 
-_TRANSLATED = frozenset({"state", "urgency", "type", "reason_code", "kind", "status"})
+_TRANSLATED = frozenset(
+    {
+        "state",
+        "urgency",
+        "type",
+        "reason_code",
+        "kind",
+        "status",
+        "verb",
+        "check",
+        "verdict",
+        "alert",
+    }
+)
 """Columns whose values are words of ours, not of those who wrote the document."""
 
-_FOLDED = frozenset({"title", "name", "groups", "deliveries", "reason", "error"})
+_FOLDED = frozenset(
+    {
+        *("title", "name", "groups", "deliveries", "reason", "error", "details", "what_to_do"),
+        *("before", "after", "value", "members", "description", "note", "fault", "detail"),
+    }
+)
 """Columns of running text; everything else is to be copied and stays in one line."""

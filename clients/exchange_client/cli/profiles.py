@@ -30,7 +30,7 @@ def import_(context: click.Context, source: Path, name: str | None, replace: boo
 
     directory = locations.config_dir()
     found = import_profile(source, directory, name, replace=replace)
-    row = {"profile": found.name, "unit_id": found.unit, "system": str(found.system)}
+    row = {"profile": found.name, "unit_id": found.system.unit or "", "system": str(found.system)}
     settings_of(context).output.row({**row, "directory": str(directory / found.name)}, "imported")
 
 
@@ -62,7 +62,7 @@ def _described(directory: Path, name: str) -> dict[str, Any]:
         return {"profile": name, "error": error.message, "code": error.code}
     return {
         "profile": name,
-        "unit_id": found.unit,
+        "unit_id": found.system.unit or "",  # staff have none
         "system": found.system.name,
         "seal": found.seal is not None,
         "address": found.address,

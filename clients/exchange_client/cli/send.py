@@ -9,7 +9,6 @@ import click
 
 from document_exchange.errors import SignatureMissing
 from exchange_client.cli.command import Command, Settings, run, settings_of
-from exchange_client.cli.units import members_of
 from exchange_client.cli.values import CATEGORIES, DIRECTIONS, GENRES, URGENCIES, OneOf
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _metadata_options(command: click.Command) -> click.Command:
     multiple=True,
     required=True,
     metavar="UNIT",
-    help="Recipient: a unit's id, several with commas, or @GROUP. May be repeated.",
+    help="Recipient: a unit's id, several with commas, or group:GROUP. May be repeated.",
 )
 @click.option("--cc", multiple=True, metavar="UNIT", help="Who receives a copy; as --to.")
 @click.option("--title", required=True, help="Title of the document.")
@@ -123,8 +122,8 @@ async def _send(
 ) -> dict[str, Any]:
     from exchange_client.profile import Profile
 
-    recipients = await _units(client, to)
-    copies = [unit for unit in await _units(client, cc) if unit not in recipients]
+    recipients = _recipients(to)
+    copies = [name for name in _recipients(cc) if name not in recipients]
     try:
         submission = await client.send(
             title=title,
@@ -160,19 +159,9 @@ def _seal_wanted(error: SignatureMissing, own: str) -> SignatureMissing:
     return SignatureMissing(f"{unit} is an issuer, {wanted}", **error.attributes)
 
 
-async def _units(client: AsyncClient, given: tuple[str, ...]) -> list[str]:
-    """Unit ids as given, groups replaced by their active members without the own unit."""
-    found: dict[str, None] = {}
-    for name in (name for several in given for name in several.split(",") if name):
-        if not name.startswith("@"):
-            found[name] = None
-            continue
-        members = [
-            unit.unit_id
-            for unit in await members_of(client, name[1:])
-            if unit.status == "ACTIVE" and unit.unit_id != client.unit_id
-        ]
-        if not members:
-            raise click.UsageError(f"the group {name} has no other members")
-        found.update(dict.fromkeys(members))
-    return list(found)
+def _recipients(given: tuple[str, ...]) -> list[str]:
+    """What was given, each once; ``@GROUP`` is short for ``group:GROUP``."""
+    names = (name for several in given for name in several.split(",") if name)
+    return list(
+        dict.fromkeys("group:" + name[1:] if name.startswith("@") else name for name in names)
+    )

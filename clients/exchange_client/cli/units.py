@@ -22,7 +22,7 @@ _COLUMNS = ("unit_id", "name", "kind", "organisation_code", "status", "groups")
 def units(context: click.Context, group: str | None) -> None:
     """List the units that take part."""
     settings = settings_of(context)
-    found = run(settings, lambda client: members_of(client, group) if group else client.units())
+    found = run(settings, lambda client: _units(client, group))
     chinese = settings.output.words.language == "zh"
     rows = [
         {**dataclasses.asdict(unit), "name": unit.name_zh if chinese else unit.name_en}
@@ -34,15 +34,7 @@ def units(context: click.Context, group: str | None) -> None:
     settings.output.table(rows, _COLUMNS)
 
 
-async def members_of(client: AsyncClient, group: str) -> list[Unit]:
-    """The members of a group; there is none without any.
+async def _units(client: AsyncClient, group: str | None) -> list[Unit]:
+    from exchange_client import directory
 
-    Raises:
-        click.UsageError: there is no such group, with those that there are.
-    """
-    members = await client.units(group)
-    if not members:
-        groups = sorted({name for unit in await client.units() for name in unit.groups})
-        known = f"the groups are {', '.join(groups)}" if groups else "no unit is in any group"
-        raise click.UsageError(f"there is no group {group}; {known} (see  exchange units)")
-    return members
+    return await directory.members(client.session, group) if group else await client.units()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from exchange_client.cli.admin_words import ADMIN_WORDS
+from exchange_client.cli.enrolment_words import ENROLMENT_WORDS
+
 LANGUAGES = ("en", "zh")
 
 # Each entry: English, Chinese.
 _WORDS: Mapping[str, tuple[str, str]] = {
+    **ADMIN_WORDS,
+    **ENROLMENT_WORDS,
     # Headers
     "envelope_id": ("envelope", "信封编号"),
     "state": ("state", "状态"),
@@ -97,9 +102,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "nothing": ("nothing to show", "没有记录"),
     "no_profiles": (
         "there are no profiles in {directory}: set EXCHANGE_CONFIG to the directory that holds "
-        "them, or import one with  exchange profile import DIR",
+        "them, join with  exchange enrol,  or import one with  exchange profile import DIR",
         "{directory} 中没有配置：请将 EXCHANGE_CONFIG 设为配置所在目录，"
-        "或用 exchange profile import 导入",
+        "用 exchange enrol 注册，或用 exchange profile import 导入",
     ),
     "imported": ("profile {profile} is ready: {system}", "配置 {profile} 已就绪：{system}"),
     "more": (
@@ -208,6 +213,10 @@ class Words:
         found = _WORDS.get(key)
         text = found[self._place] if found is not None else key
         return text.format(**values) if values else text
+
+    def optional(self, key: str, **values: object) -> str:
+        """The sentence for ``key``; empty if there is none."""
+        return self(key, **values) if key in _WORDS else ""
 
     def advice(self, codes: tuple[str, ...], command: str = "exchange") -> str:
         """What to do about an error: that of the first of ``codes`` for which there is any.

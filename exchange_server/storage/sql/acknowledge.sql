@@ -32,7 +32,7 @@ select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
 
 -- name: record_statement
 select outcome, detail from exchange.record_statement(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
 
 -- name: confirm_seen
 select exchange.confirm_seen($1, $2, $3, $4, $5);

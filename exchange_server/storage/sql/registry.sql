@@ -1,5 +1,5 @@
 -- name: registry_version
-select version, directory, clock_timestamp() as ledger_time from exchange.registry_version;
+select version, directory, entries, clock_timestamp() as ledger_time from exchange.registry_version;
 
 -- name: clock
 select clock_timestamp();

@@ -13,3 +13,156 @@ create trigger bumps after insert or update or delete on exchange.quotas
     for each statement execute function exchange.registry_changed()
 --;
 grant select on exchange.quotas to exchange_server
+
+--; ------------------------------------------------------------------ leases
+-- What servers have leased. Unlogged: it says nothing that must outlive a crash of the database, and
+-- so a lease waits for no disk; after a crash, and on a promoted standby, every unit begins anew.
+--
+-- Of a rate, each grant counts against the limit for the minute that follows it.
+create unlogged table exchange.quota_grants (
+    unit_id text not null,
+    resource text not null check (
+        resource in ('calls_per_minute', 'submissions_per_minute', 'bytes_per_minute')),
+    counts_until timestamptz not null,
+    amount bigint not null check (amount > 0),
+    primary key (unit_id, resource, counts_until)
+)
+--;
+-- Of a level, what each process holds, until the process gives it back, renews it, or is dead.
+create unlogged table exchange.quota_levels (
+    unit_id text not null,
+    resource text not null check (resource in ('bytes_in_flight', 'open_streams')),
+    process uuid not null,
+    held bigint not null check (held > 0),
+    held_until timestamptz not null,
+    primary key (unit_id, resource, process)
+)
+--;
+-- Records what a process used without having leased it (below 0: what it gives back), and grants it as much more as is wanted and
+-- free. ``retry_s``: when there is room again, in seconds; null while there is, or where nobody knows.
+create function exchange.lease_rate(
+    p_unit_id text, p_resource text, p_limit bigint, p_used bigint, p_wanted bigint,
+    out granted bigint, out retry_s double precision
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- To the second, so that a unit has a bounded number of rows.
+    v_until timestamptz := date_trunc('second', clock_timestamp() + interval '61 seconds');
+    v_now timestamptz := clock_timestamp();
+    v_counted bigint;
+    v_back bigint := greatest(0, -p_used);
+    v_left bigint := greatest(0, p_used);
+    v_room bigint;
+    v_grant record;
+begin
+    delete from exchange.quota_grants g
+     where g.unit_id = p_unit_id and g.resource = p_resource and g.counts_until <= v_now;
+    for v_grant in
+        select g.counts_until, g.amount from exchange.quota_grants g
+         where g.unit_id = p_unit_id and g.resource = p_resource order by g.counts_until desc
+    loop
+        exit when v_back = 0;
+        if v_grant.amount <= v_back then
+            delete from exchange.quota_grants g
+             where g.unit_id = p_unit_id and g.resource = p_resource and g.counts_until = v_grant.counts_until;
+        else
+            update exchange.quota_grants g set amount = g.amount - v_back
+             where g.unit_id = p_unit_id and g.resource = p_resource and g.counts_until = v_grant.counts_until;
+        end if;
+        v_back := v_back - least(v_back, v_grant.amount);
+    end loop;
+    -- What is over the limit counts in the minutes after, so that there is no more of it in the long
+    -- run; an hour at most.
+    for v_minute in 0 .. 59 loop
+        exit when v_left = 0;
+        select greatest(0, p_limit - coalesce(sum(g.amount), 0)) into v_room from exchange.quota_grants g
+         where g.unit_id = p_unit_id and g.resource = p_resource
+           and g.counts_until <= v_until + v_minute * interval '1 minute'
+           and (v_minute = 0 or g.counts_until > v_until + (v_minute - 1) * interval '1 minute');
+        continue when v_room = 0;
+        insert into exchange.quota_grants as g (unit_id, resource, counts_until, amount)
+        values (p_unit_id, p_resource, v_until + v_minute * interval '1 minute', least(v_left, v_room))
+        on conflict (unit_id, resource, counts_until) do update set amount = g.amount + excluded.amount;
+        v_left := v_left - least(v_left, v_room);
+    end loop;
+    select coalesce(sum(g.amount), 0) into v_counted from exchange.quota_grants g
+     where g.unit_id = p_unit_id and g.resource = p_resource;
+    granted := greatest(0, least(p_wanted, p_limit - v_counted));
+    if granted > 0 then
+        insert into exchange.quota_grants as g (unit_id, resource, counts_until, amount)
+        values (p_unit_id, p_resource, v_until, granted)
+        on conflict (unit_id, resource, counts_until) do update set amount = g.amount + excluded.amount;
+        v_counted := v_counted + granted;
+    end if;
+    if v_counted >= p_limit then
+        select extract(epoch from min(ends.counts_until) - v_now) into retry_s
+          from (select g.counts_until, sum(g.amount) over (order by g.counts_until) as ended
+                  from exchange.quota_grants g
+                 where g.unit_id = p_unit_id and g.resource = p_resource) as ends
+         where v_counted - ends.ended < p_limit;
+    end if;
+end $$
+--;
+create function exchange.lease_level(
+    p_unit_id text, p_resource text, p_process uuid, p_limit bigint, p_used bigint, p_wanted bigint,
+    p_lease interval, out granted bigint
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_now timestamptz := clock_timestamp();
+    v_others bigint;
+begin
+    delete from exchange.quota_levels l
+     where l.unit_id = p_unit_id and l.resource = p_resource
+       and (l.process = p_process or l.held_until <= v_now);
+    select coalesce(sum(l.held), 0) into v_others from exchange.quota_levels l
+     where l.unit_id = p_unit_id and l.resource = p_resource;
+    granted := greatest(0, least(p_wanted, p_limit - v_others - p_used));
+    if p_used + granted > 0 then
+        insert into exchange.quota_levels (unit_id, resource, process, held, held_until)
+        values (p_unit_id, p_resource, p_process, p_used + granted, v_now + p_lease);
+    end if;
+end $$
+--;
+-- Answers a process's asks about one unit, each resource for itself. The limits are those of the
+-- ledger at this moment: the unit's own, else those of *, else none. The lock makes the sum over all
+-- processes exact; it is the unit's own, so that no unit waits for another.
+create function exchange.lease_quota(
+    p_unit_id text, p_process uuid, p_lease interval,
+    p_resources text[], p_used bigint[], p_wanted bigint[]
+) returns table (resource text, granted bigint, retry_s double precision) language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_limits jsonb;
+    v_limit bigint;
+begin
+    perform pg_advisory_xact_lock(7002, hashtext(p_unit_id));
+    select to_jsonb(q) into v_limits from exchange.quotas q
+     where q.unit_id in (p_unit_id, '*') order by q.unit_id = '*' limit 1;
+    for i in 1 .. cardinality(p_resources) loop
+        resource := p_resources[i];
+        retry_s := null;
+        v_limit := coalesce((v_limits ->> resource)::bigint, 0);
+        if v_limit = 0 then
+            granted := p_wanted[i];
+        elsif resource in ('bytes_in_flight', 'open_streams') then
+            granted := exchange.lease_level(
+                p_unit_id, resource, p_process, v_limit, p_used[i], p_wanted[i], p_lease);
+        else
+            select leased.granted, leased.retry_s into granted, retry_s
+              from exchange.lease_rate(p_unit_id, resource, v_limit, p_used[i], p_wanted[i]) as leased;
+        end if;
+        return next;
+    end loop;
+end $$
+--;
+-- What a process that ends still held.
+create function exchange.return_quota(p_process uuid) returns void language sql
+    security definer set search_path = pg_catalog, pg_temp as $$
+    delete from exchange.quota_levels where process = p_process;
+$$
+--;
+revoke all on function exchange.lease_rate, exchange.lease_level, exchange.lease_quota,
+    exchange.return_quota from public
+--;
+grant execute on function exchange.lease_quota, exchange.return_quota to exchange_server
+--;
+grant select on exchange.quota_grants, exchange.quota_levels to exchange_server

@@ -1,0 +1,1 @@
+"""The gRPC edge of the authority: interceptors and servicers (decode -> step -> encode)."""

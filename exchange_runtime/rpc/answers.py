@@ -1,0 +1,37 @@
+"""How a call ends that does not end well: within its time, and with our errors as gRPC's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import grpc
+
+from document_exchange import status
+from document_exchange.errors import DeadlinePassed, ExchangeError
+
+
+async def within(limit_s: float, response: Awaitable[Any]) -> Any:
+    """The response.
+
+    Raises:
+        DeadlinePassed: it took longer than that.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await response
+    except TimeoutError:
+        raise DeadlinePassed(
+            f"the call took longer than the {limit_s:g} s that it may take"
+        ) from None
+
+
+async def refuse(context: Any, error: ExchangeError) -> None:
+    """End the call with the error's status. Does not return."""
+    made = status.to_status(error)
+    await context.abort(
+        grpc.StatusCode[error.grpc_status],
+        made.message,
+        (("grpc-status-details-bin", made.SerializeToString()),),
+    )

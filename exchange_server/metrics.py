@@ -1,0 +1,172 @@
+"""What a server process counts of documents and deliveries, and what it shows of its own state."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from document_exchange.receipt import State
+from exchange_runtime.clock import Clock
+from exchange_runtime.database import Database
+from exchange_runtime.metrics import gauge
+from exchange_server.budget import Budgets
+from exchange_server.registry import Registry, RegistryFollower
+
+_SOON = timedelta(days=10)
+"""A third of a system certificate's life: those that end sooner were not renewed in time."""
+_OPEN_STATES = (State.PENDING, State.DELIVERED)
+
+
+class DocumentMetrics:
+    """Counters that the edge feeds; all of them are of this process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._documents = Counter(
+            "exchange_documents",
+            "Documents by what became of them: ACCEPTED, REPEATED, or the code of the refusal.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._steps = Counter(
+            "exchange_delivery_steps",
+            "Statements recorded about deliveries, by type of receipt.",
+            ("type",),
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "exchange_part_bytes",
+            "Bytes of parts, by direction: received from senders, sent to recipients.",
+            ("direction",),
+            registry=registry,
+        )
+        self._deliveries = Gauge(
+            "exchange_deliveries_open",
+            "Deliveries that await their recipient, by state, in the whole ledger.",
+            ("state",),
+            registry=registry,
+        )
+        self._received = self._bytes.labels("received")
+        self._sent = self._bytes.labels("sent")
+
+    def document(self, outcome: str) -> None:
+        """A submission ended: accepted, repeated, or refused with this code."""
+        self._documents.labels(outcome).inc()
+
+    def step(self, type_: str) -> None:
+        """A statement was recorded."""
+        self._steps.labels(type_).inc()
+
+    def received(self, count: int) -> None:
+        """Bytes of a part came in."""
+        self._received.inc(count)
+
+    def sent(self, count: int) -> None:
+        """Bytes of a part went out."""
+        self._sent.inc(count)
+
+    def open_deliveries(self, found: Iterable[tuple[str, int]]) -> None:
+        """How many deliveries the ledger has in each open state."""
+        counts = dict(found)
+        for state in _OPEN_STATES:
+            self._deliveries.labels(state.value).set(counts.get(state.value, 0))
+
+
+def show_registry(metrics: CollectorRegistry, follower: RegistryFollower, clock: Clock) -> None:
+    """What the interceptor goes by: how old it is, and which certificates end soon."""
+    gauge(
+        metrics,
+        "exchange_registry_age_seconds",
+        "Seconds since this process knew who is admitted; beyond the maximum it admits nobody.",
+        follower.age_s,
+    )
+    gauge(
+        metrics,
+        "exchange_registry_max_age_seconds",
+        "The age beyond which this process admits nobody (limits.status_max_age_s).",
+        lambda: follower.max_age_s,
+    )
+    gauge(
+        metrics,
+        "exchange_registry_version",
+        "The version of the registry that this process goes by.",
+        lambda: float(follower.last.version if follower.last else 0),
+    )
+    ending = Gauge(
+        "exchange_certificates_ending",
+        "Valid certificates that end within 10 days and have no successor, by profile.",
+        ("profile",),
+        registry=metrics,
+    )
+    for profile in ("system", "seal", "staff", "server", "centre-seal"):
+        ending.labels(profile).set_function(partial(_ending_of, profile, follower, clock))
+    lists = Gauge(
+        "exchange_crl_next_update_timestamp_seconds",
+        "When the newest revocation list ends, as Unix time, by issuer; 0: there is none.",
+        ("issuer",),
+        registry=metrics,
+    )
+    for issuer in ("root", "seal-ca"):
+        lists.labels(issuer).set_function(partial(_next_update, issuer, follower, clock))
+
+
+def show_memory(metrics: CollectorRegistry, budgets: dict[str, Budgets]) -> None:
+    """How much of the memory for documents is in use, by use (upload, download)."""
+    used = Gauge(
+        "exchange_memory_used_bytes",
+        "Bytes of documents in memory, by use.",
+        ("use",),
+        registry=metrics,
+    )
+    for use, budget in budgets.items():
+        used.labels(use).set_function(partial(_used, budget))
+
+
+def show_pool(metrics: CollectorRegistry, database: Database) -> None:
+    """How busy the connections to the ledger are."""
+    gauge(
+        metrics,
+        "exchange_ledger_connections_in_use",
+        "Connections to the ledger with a query running.",
+        lambda: float(database.in_use),
+    )
+    gauge(
+        metrics,
+        "exchange_ledger_connections_limit",
+        "Connections to the ledger that this process may have (ledger.connections).",
+        lambda: float(database.connections),
+    )
+
+
+def _used(budget: Budgets) -> float:
+    return float(budget.used_bytes)
+
+
+def _ending_of(profile: str, follower: RegistryFollower, clock: Clock) -> float:
+    return float(_ending(follower, clock())[profile])
+
+
+def _ending(follower: RegistryFollower, now: datetime) -> Tally[str]:
+    """Counted over whole holders: who has a certificate that lasts longer needs no renewal."""
+    registry: Registry | None = follower.last
+    if registry is None:
+        return Tally()
+    lasting: dict[tuple[str, str], datetime] = {}
+    for certificate in registry.certificates.values():
+        if not certificate.revoked and certificate.not_before <= now < certificate.not_after:
+            key = (certificate.profile, certificate.identity)
+            lasting[key] = max(certificate.not_after, lasting.get(key, certificate.not_after))
+    return Tally(profile for (profile, _), until in lasting.items() if until - now < _SOON)
+
+
+def _next_update(issuer: str, follower: RegistryFollower, clock: Clock) -> float:
+    registry = follower.last
+    if registry is None:
+        return 0.0
+    lists = registry.root_crls if issuer == "root" else registry.seal_crls
+    now = clock()
+    begun = (crl.next_update.timestamp() for crl in lists if crl.this_update <= now)
+    return max(begun, default=0.0)
