@@ -45,6 +45,7 @@ from exchange_server.budget import Budgets
 from exchange_server.config import BlobSettings, Settings
 from exchange_server.deliver import Deliverer
 from exchange_server.directory import Directory
+from exchange_server.list_watch import LOOK_EVERY_S, ListWatch
 from exchange_server.own_certificates import OwnCertificates
 from exchange_server.positions import Positions
 from exchange_server.proposals import Proposals
@@ -144,6 +145,7 @@ class ExchangeServer:
         )
         sweeper = Sweeper(ledger, blobs, limits.longest_upload)
         seal = self._seal(registry)
+        self._every(LOOK_EVERY_S, ListWatch(registry, ledger, self._clock).look)
         metrics.show_registry(self._metrics, registry, self._clock)
         await _count_open(ledger, self._documents)
         self._every(_COUNT_S, partial(_count_open, ledger, self._documents))

@@ -170,11 +170,8 @@ def _in_force(issuer: str, lists: Iterable[Crl], now: datetime) -> Crl:
     begun = [crl for crl in lists if crl.this_update <= now]
     if not begun:
         raise Unavailable(f"the authority has published no revocation list of {issuer} that counts")
-    newest = max(begun, key=lambda crl: crl.number)
-    if newest.next_update <= now:
-        # Documents flow on; a verifier will ask for a list in force.
-        log.warning("crl_expired", issuer=issuer, next_update=newest.next_update.isoformat())
-    return newest
+    # It may have ended: documents flow on, see ``ListWatch``.
+    return max(begun, key=lambda crl: crl.number)
 
 
 class RegistryFollower(Follower[Registry]):

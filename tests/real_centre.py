@@ -110,7 +110,7 @@ class CentreInside:
         return Authority.load(self._pki, passphrase_from(self._passphrase, {}))
 
     def issue(self, profile: str, unit: str | None, name: str, role: str | None = None) -> Holder:
-        """A certificate as the authority issues it; the ledger does not know it yet."""
+        """A certificate as the authority issues it; the ledger knows it soon, see ``publish``."""
         key = ec.generate_private_key(ec.SECP256R1())
         certified = self.authority().issue(Order(profile, name, unit, role), key.public_key())
         return Holder(certified.certificate, key)

@@ -69,8 +69,8 @@ def _unpack(archive: Path, unpacked: Path) -> Path:
             for place, member in enumerate(tar):
                 name = Path(member.name).name
                 small = member.isreg() and member.size <= _MAX_FILE_BYTES
-                if member.isdir():
-                    continue
+                if member.isdir() or (member.isreg() and name.startswith(".")):
+                    continue  # locks and marks of the machine that it comes from
                 if place >= _MAX_ARCHIVE_MEMBERS or not small or not locations.is_plain_name(name):
                     raise ConfigurationError(
                         f"{archive} is not the archive of a profile: {member.name!r} is too much",

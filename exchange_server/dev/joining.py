@@ -68,6 +68,7 @@ class Joining:
         start = time.monotonic()
         missing = [each for each in members(found) if not self._has_profile(each)]
         if not missing:
+            self._places.joining.unlink(missing_ok=True)
             return Joined(0, 0, 0.0)
         if self._places.joining.exists():  # the last start was killed
             self._enrol()

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from exchange_client import PartSource, self_test
+from exchange_client import AsyncClient, PartSource, self_test
 from exchange_client.testing import LocalCentre
 
 from document_exchange.errors import ConfigurationError
@@ -130,6 +131,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     return Stack(tmp_path_factory.mktemp("stack") / "state")
 
 
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return bytes(response.read())
+
+
 async def enrolled_with(centre: LocalCentre) -> dict[str, int]:
     """With how many tokens each unit and member of staff enrolled."""
     async with CentreInside(centre).ledger() as ledger:
@@ -164,6 +170,20 @@ async def test_everybody_enrols_once_however_it_ends(stack: Stack) -> None:
         async with centre.async_client("qd-caizheng") as client:
             test = await self_test.run(client)
         assert test.receipt_id
+
+
+@pytest.mark.timeout(180)
+async def test_staff_and_metrics_are_there(stack: Stack) -> None:
+    with stack.running() as centre:
+        assert {person.role for person in centre.staff} == {"operator", "security", "auditor"}
+        for person in centre.staff:
+            async with AsyncClient.from_profile(person.profile, centre.config_dir) as client:
+                assert await client.admin.role() == person.role
+        authority = centre.description["authority"]
+        for address in (centre.description["metrics"], authority["metrics"]):
+            assert b"exchange_registry_age_seconds" in fetched(f"http://{address}/metrics")
+        root = (centre.config_dir / "qd-caizheng" / "root.pem").read_bytes()
+        assert fetched(f"http://{authority['http_address']}/root.pem") == root
 
 
 @pytest.mark.timeout(180)

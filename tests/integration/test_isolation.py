@@ -230,13 +230,21 @@ async def test_hostile_file_names_stay_inside(local_centre: LocalCentre, tmp_pat
     assert all(path.is_relative_to(out.resolve()) for path in written)
 
 
-def test_nothing_below_tls_1_3(inside: CentreInside, tmp_path: Path) -> None:
+@pytest.mark.parametrize("port", ["centre", "authority", "enrolment"])
+def test_nothing_below_tls_1_3(inside: CentreInside, tmp_path: Path, port: str) -> None:
+    """From outside, on each port that there is."""
+    authority = inside.description["authority"]
+    addresses = {
+        "centre": inside.address,
+        "authority": authority["address"],
+        "enrolment": authority["enrolment_address"],
+    }
     holder = inside.unit(SENDER)
     (tmp_path / "c.pem").write_bytes(holder.pem)
     (tmp_path / "c.key").write_bytes(holder.key_pem)
 
     def connects(version: str) -> bool:
-        command = ["openssl", "s_client", "-connect", inside.address, version, "-alpn", "h2"]
+        command = ["openssl", "s_client", "-connect", addresses[port], version, "-alpn", "h2"]
         command += ["-cert", str(tmp_path / "c.pem"), "-key", str(tmp_path / "c.key")]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
         return done.returncode == 0 and b"Cipher is (NONE)" not in done.stdout

@@ -259,3 +259,17 @@ def test_for_whom_a_unit_acts_may_be_said_in_both_ways(tmp_path: Path) -> None:
     (found,) = read_entries(path)
     assert isinstance(found, UnitEntry)
     assert found.acts_for == ("qd-b", "qd-c")
+
+
+def test_the_centres_own_rules_are_checked_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "regions.csv"
+    path.write_text(
+        "code,name_zh,name_en,valid_from,valid_to\n"
+        "370205,四方区,Sifang,2012-12-01,2012-11-30\n"
+        "370206,黄岛区,Huangdao,2012-12-01,\n"
+    )
+    with pytest.raises(FileFaulty) as caught:
+        read_entries(path, ["region"])
+    assert [(each.row, each.column, each.fault) for each in caught.value.faults] == [
+        (2, "valid_to", "lies before 2012-12-01")
+    ]

@@ -48,9 +48,7 @@ class Service:
 
 
 SERVER = Service(config, "Settings of a server", "server.toml")
-AUTHORITY = Service(
-    authority_config, "Settings of the authority's service", "authority.toml"
-)
+AUTHORITY = Service(authority_config, "Settings of the authority's service", "authority.toml")
 SERVICES = pytest.mark.parametrize(
     "service", [SERVER, AUTHORITY], ids=lambda service: service.example
 )
