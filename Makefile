@@ -55,8 +55,8 @@ test: lint types imports proto-check pytest ## Everything: lint, types, import c
 pytest: $(READY) ## Tests only; ARGS="-k word tests/unit" narrows them
 	$(PY) -m pytest $(ARGS)
 
-acceptance: $(READY) ## Heavy checks: memory under load and the like
-	$(PY) -m pytest -s --timeout=1800 tests/acceptance $(ARGS)
+acceptance: $(READY) ## Heavy checks: memory under load, hundreds of renewals under load
+	RENEWALS=9 $(PY) -m pytest -s --timeout=1800 tests/acceptance tests/integration/test_renewal.py $(ARGS)
 
 bench: $(READY) ## Full exchanges per second, beside the floor
 	$(PY) -m bench $(ARGS)

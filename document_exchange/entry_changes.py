@@ -11,6 +11,9 @@ from document_exchange.errors import LimitExceeded
 MOST_CHANGES = 2000
 """As many changes are made at once."""
 
+MOST_MEMBERS = 20_000
+"""As many members the groups among them have together: each may be a unit that changes."""
+
 
 class Verb(StrEnum):
     """What to do with an entry."""
@@ -50,4 +53,19 @@ def check_count(changes: int) -> None:
             f"{changes} changes at once; at most {MOST_CHANGES} are possible",
             field="changes",
             limit=str(MOST_CHANGES),
+        )
+
+
+def check_members(members: int) -> None:
+    """Whether the groups among the changes may have so many members together.
+
+    Raises:
+        LimitExceeded
+    """
+    if members > MOST_MEMBERS:
+        raise LimitExceeded(
+            f"the groups have {members} members together; at most {MOST_MEMBERS} are possible at "
+            "once",
+            field="changes",
+            limit=str(MOST_MEMBERS),
         )

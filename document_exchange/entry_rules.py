@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from document_exchange import codes, refusal
-from document_exchange.entries import KINDS, Entry, RegionEntry, UnitEntry, field_types
+from document_exchange.entries import (
+    KINDS,
+    Entry,
+    RegionEntry,
+    StaffEntry,
+    UnitEntry,
+    field_types,
+)
 from document_exchange.errors import InvalidRequest
 
 MAX_NAMES = 90
@@ -118,6 +125,6 @@ def body_of(unit: UnitEntry) -> str:
     return unit.organisation_code or unit.credit_code[8:17]
 
 
-def same_person(one: str, other: str) -> bool:
-    """Whether two personnel numbers name one person, in capitals or not."""
-    return one.casefold() == other.casefold()
+def person_of(staff: StaffEntry) -> str:
+    """What two entries of one person have in common: the number, in capitals or not."""
+    return staff.person.casefold()

@@ -47,6 +47,7 @@
     │   │   └── PartOutOfOrder              repeated, unknown or out of the manifest's order
     │   ├── EnvelopeConflict              envelope_id or doc_id was used for something else
     │   ├── ReceiptRefused                the receipt's bytes or fields
+    │   ├── EntriesChanged                the registry is not what the changes were decided upon
     │   └── StateConflict                 the state does not allow it; carries what won
     ├── VerificationFailed              what the other side sent does not verify (client side)
     ├── Unavailable                     try again later; nothing is known to be wrong
@@ -384,6 +385,12 @@ class ReceiptRefused(Refused):
 
     code = "RECEIPT_REFUSED"
     grpc_status = "INVALID_ARGUMENT"
+
+
+class EntriesChanged(Refused):
+    """The registry has changed since you looked at it: look again, and decide again."""
+
+    code = "ENTRIES_CHANGED"
 
 
 class StateConflict(Refused):

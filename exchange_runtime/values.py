@@ -8,6 +8,7 @@ from typing import Protocol
 
 from document_exchange.event import Event
 from document_exchange.identity import Identity
+from exchange_runtime import addresses
 
 
 class Caller(Protocol):
@@ -39,7 +40,7 @@ class Actor:
 
     @property
     def counted_as(self) -> str:
-        return f"{self.identity} {self.address}"
+        return f"{self.identity} {addresses.counted_as(self.address)}"
 
 
 @dataclass(frozen=True, slots=True)

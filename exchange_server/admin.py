@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,12 +17,13 @@ import msgspec
 from document_exchange import fields
 from document_exchange.entries import Entry, GroupEntry
 from document_exchange.entry_changes import Difference, check_count
+from document_exchange.errors import EntriesChanged
 from exchange_runtime.clock import Clock
 from exchange_runtime.values import Principal
 from exchange_server.administration import (
+    Comparer,
     EntriesLedger,
     active_staff,
-    all_differences,
     because,
     check_caller,
     check_keeper,
@@ -30,8 +31,7 @@ from exchange_server.administration import (
     registry_changed,
     until_unchanged,
 )
-from exchange_server.changes import Change, Entries
-from exchange_server.comparison import compare
+from exchange_server.changes import Change
 from exchange_server.proposals import Proposals
 from exchange_server.requests import check_shape, page_limit
 from exchange_server.second_person import needs_second_person
@@ -54,13 +54,13 @@ class Administrator:
     ledger: EntriesLedger
     proposals: Proposals
     clock: Clock
-    second_person: bool
-    """Whether changes of staff and routes need a second member of security staff."""
+    comparer: Comparer
 
     async def list_entries(
         self, kind: str, unit_id: str, page_size: int, page_token: str
-    ) -> tuple[list[Entry], str]:
-        """One page of a kind's entries by key, and the token of the next page ("" at the end).
+    ) -> tuple[list[Entry], str, int]:
+        """One page of a kind's entries by key, the token of the next page ("" at the end), and the
+        version of all entries.
 
         ``unit_id`` picks those of one unit (units, systems, quotas); "" means all. Groups come
         with their members.
@@ -79,17 +79,28 @@ class Administrator:
             and (not unit_id or getattr(entry, "unit_id", "") == unit_id)
             and entry.key > page_token
         )
-        page = [_with_members(entries, entry) for _, entry in found[:limit]]
-        return page, page[-1].key if len(found) > limit else ""
+        page = [entry for _, entry in found[:limit]]
+        token = page[-1].key if len(found) > limit else ""
+        members = entries.members() if kind == GroupEntry.family else {}
+        return [_with_members(members, entry) for entry in page], token, entries.version
 
     async def apply(
-        self, principal: Principal, changes: Sequence[Change], *, dry_run: bool, reason: str
+        self,
+        principal: Principal,
+        changes: Sequence[Change],
+        *,
+        dry_run: bool,
+        reason: str,
+        version: int = 0,
     ) -> Outcome:
         """Make the changes, all or none, or say what they would change, or propose them.
+
+        ``version``: that of the entries upon which they were decided; 0: whatever there is now.
 
         Raises:
             InvalidRequest, NotFound, Refused, RoleConflict: see ``registry_rules``.
             NotPermitted: the caller's role does not keep these entries.
+            EntriesChanged: the entries are not of this version any more, and it makes a difference.
             StaffNotActive, CertificateRevoked: the caller is not what it was a moment ago.
             Unavailable: too many others change entries at once; or the outcome is unknown, and
                 the same call may be repeated.
@@ -102,13 +113,17 @@ class Administrator:
             staff = active_staff(entries, principal)
             for number, change in enumerate(changes):
                 check_keeper(staff.role, change, number)
-            changed = compare(entries, changes)
-            differences = all_differences(changed)
+            changed, differences = await self.comparer.compare(entries, changes, staff.role)
+            # What is so already was perhaps made by this very call, whose answer was lost.
+            if version and version != entries.version and changed:
+                raise EntriesChanged
             if dry_run or not changed:
                 return Outcome(differences, applied=not dry_run)
-            if self.second_person and needs_second_person(changes):
-                proposal_id = await self.proposals.propose(principal, changes, differences, reason)
-                return Outcome(differences, applied=False, proposal_id=proposal_id)
+            if entries.second_person and needs_second_person(changes, changed):
+                proposal_id = await self.proposals.propose(
+                    principal, entries.version, changes, differences, reason
+                )
+                return Outcome(differences, False, proposal_id) if proposal_id else None
             prepared = registry_changed(principal, self.clock, changed, because({}, reason))
             outcome = await self.ledger.change_entries(
                 entries.version, principal.fingerprint, changed, prepared
@@ -119,7 +134,7 @@ class Administrator:
         return await until_unchanged(once)
 
 
-def _with_members(entries: Entries, entry: Entry) -> Entry:
+def _with_members(members: Mapping[str, Sequence[str]], entry: Entry) -> Entry:
     if isinstance(entry, GroupEntry):
-        return msgspec.structs.replace(entry, members=entries.members(entry.group_id))
+        return msgspec.structs.replace(entry, members=tuple(members.get(entry.group_id, ())))
     return entry

@@ -40,6 +40,7 @@ from exchange_runtime.rpc.options import server_options
 from exchange_server import metrics, policy
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.admin import Administrator
+from exchange_server.administration import Comparer
 from exchange_server.attention import AttentionHub
 from exchange_server.budget import Budgets
 from exchange_server.config import BlobSettings, Settings
@@ -276,11 +277,9 @@ class ExchangeServer:
 
     def _admin(self, database: Database) -> AdminServicer:
         ledger = EntriesOnPostgres(database)
-        proposals = Proposals(ledger, self._clock)
-        second_person = self._settings.administration.second_person
-        return AdminServicer(
-            Administrator(ledger, proposals, self._clock, second_person), proposals
-        )
+        comparer = Comparer()
+        proposals = Proposals(ledger, self._clock, comparer)
+        return AdminServicer(Administrator(ledger, proposals, self._clock, comparer), proposals)
 
     async def _listen(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from document_exchange.entries import AnyEntry, Entry, UnitEntry, texts
+from document_exchange.entries import AnyEntry, Entry, SystemEntry, UnitEntry, texts
 from document_exchange.entry_changes import Difference, Verb
 
 Key = tuple[str, str]
@@ -43,6 +43,10 @@ class Entries:
     version: int
     """Rises with every change of an entry."""
     by_key: Mapping[Key, Entry]
+    held: frozenset[Key] = frozenset()
+    """The units and systems that security staff suspended, and alone resume."""
+    second_person: bool = True
+    """Whether changes of rights need a second member of security staff."""
 
     def of(self, cls: type[_Kind]) -> Iterator[_Kind]:
         """All entries of a kind, in no order."""
@@ -53,15 +57,14 @@ class Entries:
         found = self.by_key.get((cls.family, key))
         return found if isinstance(found, cls) else None
 
-    def members(self, group_id: str) -> tuple[str, ...]:
-        """The units of a group that are not closed, in order."""
-        return tuple(
-            sorted(
-                unit.unit_id
-                for unit in self.of(UnitEntry)
-                if group_id in unit.groups and unit.status != "CLOSED"
-            )
-        )
+    def members(self) -> Mapping[str, Sequence[str]]:
+        """The units of each group that are not closed, in order."""
+        found: dict[str, list[str]] = {}
+        for unit in sorted(self.of(UnitEntry), key=lambda unit: unit.unit_id):
+            if unit.status != "CLOSED":
+                for group_id in unit.groups:
+                    found.setdefault(group_id, []).append(unit.unit_id)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,9 @@ class Changed:
 
     before: Entry | None
     after: Entry | None
+    held_before: bool = False
+    """Whether security staff had suspended it, and they alone could resume it."""
+    held_after: bool = False
 
     @property
     def entry(self) -> Entry:
@@ -80,8 +86,8 @@ class Changed:
 
     def differences(self) -> tuple[Difference, ...]:
         """Every field that differs; of a new or removed entry those that say something."""
-        before = texts(self.before) if self.before else {}
-        after = texts(self.after) if self.after else {}
+        before = _texts(self.before, self.held_before)
+        after = _texts(self.after, self.held_after)
         kind, key = self.entry.family, self.entry.key
         return tuple(
             Difference(
@@ -117,3 +123,11 @@ class Changed:
                 for each in self.differences()
             )
         return f"{self.entry.family} {self.entry.key}: {told}"
+
+
+def _texts(entry: Entry | None, held: bool) -> dict[str, str]:
+    if entry is None:
+        return {}
+    if isinstance(entry, UnitEntry | SystemEntry):
+        return {**texts(entry), "held_by": "security" if held else ""}
+    return texts(entry)

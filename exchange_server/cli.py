@@ -117,6 +117,22 @@ def import_units(file: Path, dsn: str | None, check: bool, dry_run: bool) -> Non
     click.echo(f"{unit_import.summary(found)}: {done}")
 
 
+@cli.command("second-person")
+@click.argument("rule", type=click.Choice(["required", "waived"]))
+@click.option(
+    "--dsn", envvar="EXCHANGE_SERVER_OWNER_DSN", required=True, help="The ledger's owner."
+)
+def second_person(rule: str, dsn: str) -> None:
+    """Say whether changes of rights take two members of security staff, or one alone.
+
+    Rights are staff, routes, and in whose name a unit may send. Without this it takes two.
+    """
+    from exchange_server import unit_import
+
+    changed = asyncio.run(unit_import.require_second_person(dsn, rule == "required"))
+    click.echo(f"a second person is {rule} {'from now on' if changed else 'already'}")
+
+
 @cli.command()
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="Settings (TOML).")
 @click.option("--remove", is_flag=True, help="Really remove; without it, only count.")

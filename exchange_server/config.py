@@ -62,11 +62,6 @@ class Metrics(Section):
     """HOST:PORT for Prometheus, on loopback or an operations network; empty: none."""
 
 
-class Administration(Section):
-    second_person: bool = True
-    """Whether changes of staff and routes need a second member of security staff."""
-
-
 class Limits(Section):
     memory_bytes: int = Field(default=72 * MIB, ge=16 * MIB)
     """Bytes of documents held in memory at once, by all calls together."""
@@ -125,7 +120,6 @@ class Settings(ServiceSettings):
     ledger: LedgerSettings
     blobs: BlobSettings
     metrics: Metrics = Metrics()
-    administration: Administration = Administration()
     limits: Limits = Limits()
     log_level: str = "INFO"
 

@@ -69,6 +69,7 @@ ALLOWED: Mapping[str, Callers] = {
     _DIRECTORY + "WatchOwnCertificates": _HOLDERS,
     _ADMIN + "ListEntries": _staff(*ROLES),
     _ADMIN + "ListProposals": _staff(*ROLES),
+    _ADMIN + "GetProposal": _staff(*ROLES),
     _ADMIN + "ApplyChanges": _staff("operator", "security"),
     _ADMIN + "DecideProposal": _staff("security"),
     _HEALTH + "Check": _EVERYBODY,

@@ -19,9 +19,9 @@ from exchange_runtime import events
 from exchange_runtime.clock import Clock
 from exchange_runtime.values import PreparedEvent, Principal
 from exchange_server.administration import (
+    Comparer,
     EntriesLedger,
     active_staff,
-    all_differences,
     because,
     check_caller,
     check_keeper,
@@ -30,7 +30,6 @@ from exchange_server.administration import (
     until_unchanged,
 )
 from exchange_server.changes import Change, Entries
-from exchange_server.comparison import compare
 from exchange_server.requests import page_limit
 from exchange_server.second_person import (
     OPEN,
@@ -44,6 +43,15 @@ from exchange_server.second_person import (
 MOST_OPEN = 100
 """Proposals that may be open at once, so that each of them is looked at."""
 
+MOST_OPEN_OF_ONE = 20
+"""Of these, those that one person proposed: nobody fills the place of the others."""
+
+LARGEST_PAGE = 20
+"""Proposals on a page."""
+
+LARGEST_PAGE_BYTES = 2 * 1024 * 1024
+"""What they hold together, unless it is one alone. Messages are limited to 16 MiB."""
+
 MOST_PROPOSED = 200
 """Changes of one proposal: as many as somebody can look through."""
 
@@ -54,13 +62,18 @@ class ProposalLedger(EntriesLedger, Protocol):
     """Where proposals are kept. The outcomes are those of the ledger's functions."""
 
     async def propose(
-        self, caller: bytes, proposal: Proposal, prepared: PreparedEvent, most_open: int
+        self,
+        version: int,
+        caller: bytes,
+        proposal: Proposal,
+        prepared: PreparedEvent,
+        most_open: tuple[int, int],
     ) -> tuple[str, str]:
-        """(outcome, proposal_id)."""
+        """(outcome, proposal_id). ``most_open``: of all, and of the caller's own."""
         ...
 
     async def reject_proposal(
-        self, caller: bytes, proposal_id: str, reason: str, prepared: PreparedEvent
+        self, version: int, caller: bytes, proposal_id: str, reason: str, prepared: PreparedEvent
     ) -> str: ...
 
     async def find_proposal(self, proposal_id: str) -> Proposal | None: ...
@@ -74,6 +87,7 @@ class Proposals:
 
     ledger: ProposalLedger
     clock: Clock
+    comparer: Comparer
 
     async def listed(
         self, standing: str, page_size: int, page_token: str
@@ -83,12 +97,32 @@ class Proposals:
         Raises:
             InvalidRequest: the page size is negative, or the token is not one of ours.
         """
-        limit = page_limit(page_size)
+        limit = min(page_limit(page_size), LARGEST_PAGE)
         if page_token and not codes.is_uuid7(page_token):
             raise InvalidRequest("page_token is not one that this service gave", field="page_token")
         found = await self.ledger.list_proposals(standing, page_token or _LAST_ID, limit + 1)
-        page = found[:limit]
-        return page, page[-1].proposal_id if len(found) > limit else ""
+        page = found[:1]
+        size = sum(len(each.content) for each in page)
+        for each in found[1:limit]:
+            size += len(each.content)
+            if size > LARGEST_PAGE_BYTES:
+                break
+            page.append(each)
+        return page, page[-1].proposal_id if len(found) > len(page) else ""
+
+    async def found(self, proposal_id: str) -> Proposal:
+        """One proposal.
+
+        Raises:
+            NotFound: there is no such.
+            InvalidRequest: this is no proposal_id.
+        """
+        if not codes.is_uuid7(proposal_id):
+            raise InvalidRequest("proposal_id is not a UUIDv7 in lower case", field="proposal_id")
+        proposal = await self.ledger.find_proposal(proposal_id)
+        if proposal is None:
+            raise NotFound(f"there is no proposal {proposal_id}", field="proposal_id")
+        return proposal
 
     async def decide(
         self, principal: Principal, proposal_id: str, *, approve: bool, reason: str
@@ -103,13 +137,9 @@ class Proposals:
             Unavailable: as for ``apply``.
         """
         check_reason(reason)
-        if not codes.is_uuid7(proposal_id):
-            raise InvalidRequest("proposal_id is not a UUIDv7 in lower case", field="proposal_id")
 
         async def once() -> tuple[Proposal, tuple[Difference, ...]] | None:
-            proposal = await self.ledger.find_proposal(proposal_id)
-            if proposal is None:
-                raise NotFound(f"there is no proposal {proposal_id}", field="proposal_id")
+            proposal = await self.found(proposal_id)
             entries = await self.ledger.load_entries()
             staff = active_staff(entries, principal)
             if staff.role != "security":
@@ -118,18 +148,21 @@ class Proposals:
                 return decided_before(proposal, principal, approve)
             if approve:
                 return await self._approve(principal, staff, proposal, entries, reason)
-            return await self._reject(principal, proposal, reason)
+            return await self._reject(principal, entries.version, proposal, reason)
 
         return await until_unchanged(once)
 
     async def propose(
         self,
         principal: Principal,
+        version: int,
         changes: Sequence[Change],
         differences: tuple[Difference, ...],
         reason: str,
     ) -> str:
         """Have changes await a second person; returns the proposal_id. Again, it is the same.
+
+        "" if the entries are not of this version any more: decide again.
 
         Raises:
             LimitExceeded: too many changes, or too many open proposals.
@@ -147,14 +180,18 @@ class Proposals:
         detail = because(made.detail(), reason)
         prepared = events.prepare("PROPOSAL_MADE", now, principal, detail=detail)
         outcome, proposal_id = await self.ledger.propose(
-            principal.fingerprint, made, prepared, MOST_OPEN
+            version, principal.fingerprint, made, prepared, (MOST_OPEN, MOST_OPEN_OF_ONE)
         )
         check_caller(outcome)
-        if outcome == "TOO_MANY":
-            raise LimitExceeded(
-                f"{MOST_OPEN} proposals are open: decide some of them first",
-                limit=str(MOST_OPEN),
-            )
+        for full, limit, whose in (
+            ("TOO_MANY", MOST_OPEN, ""),
+            ("TOO_MANY_OWN", MOST_OPEN_OF_ONE, " of yours"),
+        ):
+            if outcome == full:
+                raise LimitExceeded(
+                    f"{limit} proposals{whose} are open: have some of them decided first",
+                    limit=str(limit),
+                )
         return proposal_id
 
     async def _approve(
@@ -170,8 +207,7 @@ class Proposals:
         changes = proposal.proposed.changes
         for number, change in enumerate(changes):
             check_keeper(staff.role, change, number)
-        changed = compare(entries, changes)
-        differences = all_differences(changed)
+        changed, differences = await self.comparer.compare(entries, changes, staff.role)
         check_unchanged(proposal, differences)
         detail = {**proposal.detail(), "proposed_by": proposal.proposed_by}
         approved = events.prepare(
@@ -194,14 +230,14 @@ class Proposals:
         return await self._read_again(proposal), differences
 
     async def _reject(
-        self, principal: Principal, proposal: Proposal, reason: str
+        self, principal: Principal, version: int, proposal: Proposal, reason: str
     ) -> tuple[Proposal, tuple[Difference, ...]] | None:
         detail = {**proposal.detail(), "proposed_by": proposal.proposed_by}
         prepared = events.prepare(
             "PROPOSAL_REJECTED", self.clock(), principal, detail=because(detail, reason)
         )
         outcome = await self.ledger.reject_proposal(
-            principal.fingerprint, proposal.proposal_id, reason, prepared
+            version, principal.fingerprint, proposal.proposal_id, reason, prepared
         )
         check_caller(outcome)
         return (await self._read_again(proposal), ()) if outcome == "REJECTED" else None

@@ -82,7 +82,7 @@ def read_file(path: Path) -> RegistryFile:
             tomllib.loads(path.read_text(encoding="utf-8")), RegistryFile, strict=True
         )
         _check_unique(found)
-    except (OSError, ValueError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ConfigurationError(f"the registry file {path}: {error}") from error
     except InvalidRequest as error:
         raise ConfigurationError(f"the registry file {path}: {error.message}") from error

@@ -25,7 +25,7 @@ from document_exchange.entries import (
     SystemEntry,
     UnitEntry,
 )
-from document_exchange.entry_rules import body_of, same_person, wrong
+from document_exchange.entry_rules import body_of, person_of, wrong
 from document_exchange.errors import Refused, RoleConflict
 from exchange_server.changes import Changed, Entries
 
@@ -94,13 +94,15 @@ def _has_security(entries: Entries) -> bool:
 
 
 def _check_persons(after: Entries, changed: Sequence[StaffEntry]) -> None:
+    names: dict[str, list[StaffEntry]] = {}
+    for staff in after.of(StaffEntry):
+        if staff.status != "CLOSED":
+            names.setdefault(person_of(staff), []).append(staff)
     for staff in changed:
-        for other in after.of(StaffEntry):
-            if (
-                "CLOSED" not in (staff.status, other.status)
-                and staff.name != other.name
-                and same_person(staff.person, other.person)
-            ):
+        if staff.status == "CLOSED":
+            continue
+        for other in names[person_of(staff)]:
+            if other.name != staff.name:
                 raise RoleConflict(
                     f"person {staff.person} can't be registered as {staff.name} ({staff.role}): "
                     f"that is {other.name} ({other.role}), and nobody has two names; close one",

@@ -18,11 +18,11 @@ import msgspec
 
 from document_exchange.entries import StaffEntry
 from document_exchange.entry_changes import Difference, Verb
-from document_exchange.entry_rules import same_person
+from document_exchange.entry_rules import person_of
 from document_exchange.errors import Refused, SecondPersonNeeded
 from exchange_runtime.values import Principal
-from exchange_server.administration import SHIELDED
-from exchange_server.changes import Change, Entries
+from exchange_server.administration import SHIELDED, acting_changes
+from exchange_server.changes import Change, Changed, Entries
 
 OPEN, APPLIED, REJECTED = "OPEN", "APPLIED", "REJECTED"
 
@@ -71,9 +71,11 @@ class Proposal:
         }
 
 
-def needs_second_person(changes: Sequence[Change]) -> bool:
+def needs_second_person(changes: Sequence[Change], changed: Sequence[Changed]) -> bool:
     """Whether some of the changes give or take rights for good. Suspending must not wait."""
-    return any(change.kind in SHIELDED and change.verb is not Verb.SUSPEND for change in changes)
+    return any(
+        change.kind in SHIELDED and change.verb is not Verb.SUSPEND for change in changes
+    ) or any(map(acting_changes, changed))
 
 
 def check_approval(
@@ -88,7 +90,7 @@ def check_approval(
         Refused: who proposed it is no active security staff any more.
     """
     first = entries.find(StaffEntry, proposer)
-    if first is None or same_person(first.person, approver.person):
+    if first is None or person_of(first) == person_of(approver):
         raise SecondPersonNeeded(
             f"{approver.name} proposed this and can't approve it: another member of security "
             "staff must",

@@ -3,10 +3,11 @@
 The steps, in this order (docs/life-of-a-document.md has them with their reasons):
 
 1. the manifest: size, canonical bytes, schema and the rules of the domain;
-2. the sender is who calls, and its quota has room for the bytes that it declares;
+2. the sender is who calls;
 3. accepted before? then the first receipt again, without reading a byte of the parts;
 4. the identifier's time, the seals, and policy for every recipient;
-5. the bytes: bounded, hashed, stored block by block;
+5. the bytes, if the sender's quota has room for all that are declared: bounded, hashed, stored
+   block by block;
 6. what may have changed meanwhile again, as of the moment that the receipt will name; then one
    transaction writes all of it, and only then is the receipt given out.
 """
@@ -135,22 +136,8 @@ class Submitter:
         # 1. The manifest.
         document = manifest.decode(manifest_bytes)
         structlog.contextvars.bind_contextvars(envelope_id=document.envelope_id)
-        # 2. The sender. What does not come of the bytes is given back to its quota.
+        # 2. The sender.
         policy.check_sender(principal, document)
-        size_bytes = sum(part.size for part in document.parts)
-        with self.quotas.transfer(principal.unit, size_bytes) as transfer:
-            flowing = _counted(chunks, transfer)
-            return await self._take(principal, document, manifest_bytes, signatures, flowing)
-
-    async def _take(
-        self,
-        principal: Principal,
-        document: Manifest,
-        manifest_bytes: bytes,
-        signatures: Sequence[bytes],
-        chunks: AsyncIterator[tuple[str, bytes]],
-    ) -> Submitted:
-        """Steps 3 to 6."""
         # 3. Accepted before?
         known = await self.ledger.find_fault(
             document.sender, document.document.doc_id, _earlier(document), document.envelope_id
@@ -169,19 +156,23 @@ class Submitter:
         self._permit(principal, document, sealed, now)
         if known:
             raise _refusal(Outcome(known), document)
-        # 5. The bytes.
-        received = await PartReceiver(
-            envelope_id=document.envelope_id,
-            unit=principal.unit,
-            parts=document.parts,
-            blobs=self.blobs,
-            budgets=self.budgets,
-            recent=self.recent,
-            clock=self.clock,
-            idle_timeout_s=self.idle_timeout_s,
-        ).receive(chunks)
-        # 6. One transaction.
-        return await self._accept(principal, document, manifest_bytes, signatures, sealed, received)
+        # 5. The bytes. Only for a document that may be sent; what does not come is given back.
+        size_bytes = sum(part.size for part in document.parts)
+        with self.quotas.transfer(principal.unit, size_bytes) as transfer:
+            received = await PartReceiver(
+                envelope_id=document.envelope_id,
+                unit=principal.unit,
+                parts=document.parts,
+                blobs=self.blobs,
+                budgets=self.budgets,
+                recent=self.recent,
+                clock=self.clock,
+                idle_timeout_s=self.idle_timeout_s,
+            ).receive(_counted(chunks, transfer))
+            # 6. One transaction.
+            return await self._accept(
+                principal, document, manifest_bytes, signatures, sealed, received
+            )
 
     async def _accepted_before(
         self, envelope_id: str, principal: Principal, manifest_bytes: bytes

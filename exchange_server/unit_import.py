@@ -1,4 +1,4 @@
-"""Brings a registry file into the ledger, all of it or nothing, and tells what changed."""
+"""What the owner of the ledger does: imports a registry file, says who decides about rights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from document_exchange.errors import (
 from exchange_runtime import events
 from exchange_runtime.clock import system_clock
 from exchange_runtime.values import Actor
-from exchange_server.administration import EntriesLedger, registry_changed, until_unchanged
+from exchange_server.administration import registry_changed, until_unchanged
 from exchange_server.changes import Changed
 from exchange_server.comparison import compare as compare_entries
 from exchange_server.registry_file import RegistryFile
@@ -61,10 +61,30 @@ async def import_file(dsn: str, found: RegistryFile) -> list[Changed]:
                 "UNITS_IMPORTED", system_clock(), _CENTRE, detail=_counts(found, changed)
             )
             prepared = [*registry_changed(_CENTRE, system_clock, changed, {}), imported]
-            outcome = await ledger.change_entries(entries.version, None, changed, prepared)
+            outcome = await ledger.write_entries(entries.version, changed, prepared)
             return changed if outcome == "APPLIED" else None
 
         return await until_unchanged(once)
+
+
+async def require_second_person(dsn: str, required: bool) -> bool:
+    """Whether changes of rights take two members of security staff from now on.
+
+    ``dsn`` is that of the schema's owner: no server can do without the second person by itself.
+    Returns False if it was so before.
+
+    Raises:
+        Unavailable: the ledger can't be reached.
+    """
+    detail = {
+        "kind": "administration",
+        "key": "second_person",
+        "second_person_before": str(not required).lower(),
+        "second_person_after": str(required).lower(),
+    }
+    prepared = events.prepare("REGISTRY_CHANGED", system_clock(), _CENTRE, detail=detail)
+    async with _ledger(dsn) as ledger:
+        return await ledger.require_second_person(required, prepared)
 
 
 def summary(found: RegistryFile) -> str:
@@ -82,7 +102,7 @@ def _counts(found: RegistryFile, changed: Sequence[Changed]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _ledger(dsn: str) -> AsyncIterator[EntriesLedger]:
+async def _ledger(dsn: str) -> AsyncIterator[EntriesOnPostgres]:
     database = ledger_database(dsn, connections=1, timeout_s=_TIMEOUT_S)
     try:
         await database.open()

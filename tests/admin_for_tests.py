@@ -17,7 +17,7 @@ from exchange_client.profile import Profile
 
 from document_exchange import identity, status
 from document_exchange.entries import Entry
-from document_exchange.errors import ExchangeError, NotFound, SecondPersonNeeded
+from document_exchange.errors import EntriesChanged, ExchangeError, NotFound, SecondPersonNeeded
 from document_exchange.v1 import (
     admin_pb2,
     admin_pb2_grpc,
@@ -54,6 +54,8 @@ class AdministeredCentre(
         self.groups: list[directory_pb2.Group] = []
         self.answer = directory_pb2.CheckRouteResponse()
         self.role = "security"
+        self.version = 1
+        self.meanwhile: tuple[Entry, ...] = ()
 
     def forget(self) -> None:
         super().forget()
@@ -65,6 +67,8 @@ class AdministeredCentre(
         self.groups = []
         self.answer = directory_pb2.CheckRouteResponse()
         self.role = "security"
+        self.version = 1
+        self.meanwhile = ()
 
     def staff(self, name: str) -> Holder:
         return self.leaf(
@@ -114,13 +118,21 @@ class AdministeredCentre(
         ]
         start = int(request.page_token or 0)
         more = start + PAGE < len(found)
+        version = self.version
+        if self.meanwhile:  # somebody else, once this is read
+            self.keep(*self.meanwhile)
+            self.meanwhile = ()
+            self.version += 1
         return admin_pb2.ListEntriesResponse(
             entries=[to_message(entry) for entry in found[start : start + PAGE]],
             next_page_token=str(start + PAGE) if more else "",
+            version=version,
         )
 
     def ApplyChanges(self, request: Any, context: Any) -> admin_pb2.ApplyChangesResponse:
         self._noted(request, context)
+        if request.version not in (0, self.version):
+            self._refuse(context, EntriesChanged())
         differences = self._differences(request.changes)
         kinds = {from_message(change.entry).family for change in request.changes}
         needs_second = bool(kinds & SECOND_PERSON) and bool(differences)
@@ -147,6 +159,14 @@ class AdministeredCentre(
         self._noted(request, context)
         wanted = [p for p in self.proposals if request.standing in (0, p.standing)]
         return admin_pb2.ListProposalsResponse(proposals=wanted)
+
+    def GetProposal(self, request: Any, context: Any) -> admin_pb2.GetProposalResponse:
+        self._noted(request, context)
+        for found in self.proposals:
+            if found.proposal_id == request.proposal_id:
+                return admin_pb2.GetProposalResponse(proposal=found)
+        self._refuse(context, NotFound(f"there is no proposal {request.proposal_id}"))
+        raise AssertionError
 
     def DecideProposal(self, request: Any, context: Any) -> admin_pb2.DecideProposalResponse:
         self._noted(request, context)
@@ -205,6 +225,10 @@ class AdministeredCentre(
         for change in changes:
             entry = from_message(change.entry)
             if change.verb == admin_pb2.VERB_PUT:
+                before = self.entries.get(entry.family, {}).get(entry.key)
+                if before is not None and not getattr(entry, "status", "x"):
+                    status = getattr(before, "status", "")
+                    entry = msgspec.structs.replace(entry, status=status)
                 self.keep(entry)
             elif change.verb == admin_pb2.VERB_REMOVE:
                 self.entries[entry.family].pop(entry.key)

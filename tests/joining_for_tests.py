@@ -211,13 +211,14 @@ class ScriptedAuthority(
 
     def Enrol(self, request: Any, context: Any) -> authority_pb2.EnrolResponse:
         self.enrolments += 1
-        if request.token not in (TOKEN, STAFF_TOKEN):
+        token = request.token.strip().lower()
+        if token not in (TOKEN, STAFF_TOKEN):
             abort(context, TokenUnknown())
-        for_staff = request.token == STAFF_TOKEN
+        for_staff = token == STAFF_TOKEN
         if for_staff and request.seal_request:
             abort(context, InvalidRequest("the token is without a seal", field="seal_request"))
         pair = (_key_of(request.system_request), _key_of(request.seal_request))
-        if self._owners.setdefault(request.token, pair) != pair:
+        if self._owners.setdefault(token, pair) != pair:
             abort(context, TokenUsed())
         name = f"spiffe://{TRUST_DOMAIN}/staff/li.na" if for_staff else system_id()
         answer = authority_pb2.EnrolResponse(

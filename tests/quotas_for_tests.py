@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from document_exchange.errors import Unavailable
-from exchange_server.quota_leases import LEVELS, Ask
-from exchange_server.quotas import Grant, MethodKinds, Quotas
+from exchange_server.quota_leases import LEVELS, Ask, Grant
+from exchange_server.quotas import MethodKinds, Quotas
 from exchange_server.registry import Quota
 
 MINUTE_S = 60.0
@@ -43,8 +43,10 @@ class QuotaBooks:
     away: bool = False
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while the ledger answers."""
-    grants: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
-    """Of each rate: (counts until, amount)."""
+    grants: dict[str, list[tuple[float, int, uuid.UUID]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """Of each rate: (counts until, amount, entry)."""
     held: dict[tuple[str, uuid.UUID], tuple[float, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,22 +83,24 @@ class QuotaBooks:
         limit = getattr(self.quota, resource)
         until = math.floor(self.now + MINUTE_S + 1)
         self._counted(resource)  # drops what has ended
-        self._take_back(resource, max(0, -ask.used))
-        left = max(0, ask.used)
+        for entry, amount in ask.back.items():
+            self._take_back(resource, entry, amount)
+        self.grants[resource] = [each for each in self.grants[resource] if each[2] != ask.entry]
+        left = ask.used
         for minute in range(60):
             if not left:
                 break
             end = until + minute * MINUTE_S
             begin = end - MINUTE_S if minute else 0.0
-            there = sum(amount for at, amount in self.grants[resource] if begin < at <= end)
-            part = min(left, max(0, limit - there))
+            there = sum(amount for at, amount, _ in self.grants[resource] if begin < at <= end)
+            part = left if minute == 59 else min(left, max(0, limit - there))
             if part:
-                self.grants[resource].append((end, part))
+                self.grants[resource].append((end, part, ask.entry))
             left -= part
         counted = self._counted(resource)
         granted = max(0, min(ask.wanted, limit - counted))
         if granted:
-            self.grants[resource].append((until, granted))
+            self.grants[resource].append((until, granted, ask.entry))
         return Grant(granted, self._room_in_s(resource, counted + granted, limit))
 
     def level(self, resource: str, process: uuid.UUID, lease_s: float, ask: Ask) -> Grant:
@@ -111,22 +115,23 @@ class QuotaBooks:
             self.held[resource, process] = (self.now + lease_s, ask.used + granted)
         return Grant(granted, None)
 
-    def _take_back(self, resource: str, amount: int) -> None:
-        for number, (until, granted) in sorted(
-            enumerate(self.grants[resource]), key=lambda each: -each[1][0]
-        ):
-            part = min(amount, granted)
-            self.grants[resource][number] = (until, granted - part)
+    def _take_back(self, resource: str, entry: uuid.UUID, amount: int) -> None:
+        grants = self.grants[resource]
+        for number in sorted(range(len(grants)), key=lambda each: -grants[each][0]):
+            until, granted, of = grants[number]
+            part = min(amount, granted) if of == entry else 0
+            grants[number] = (until, granted - part, of)
             amount -= part
+        self.grants[resource] = [each for each in grants if each[1]]
 
     def _counted(self, resource: str) -> int:
         self.grants[resource] = [each for each in self.grants[resource] if each[0] > self.now]
-        return sum(amount for _, amount in self.grants[resource])
+        return sum(amount for _, amount, _ in self.grants[resource])
 
     def _room_in_s(self, resource: str, counted: int, limit: int) -> float | None:
         if counted < limit:
             return None
-        for until, amount in sorted(self.grants[resource]):
+        for until, amount, _ in sorted(self.grants[resource]):
             counted -= amount
             if counted < limit:
                 return until - self.now

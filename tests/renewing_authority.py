@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from document_exchange import identity, signature, status
-from document_exchange.errors import ExchangeError
+from document_exchange.errors import ExchangeError, KeyReused
 from document_exchange.v1 import authority_pb2
 from tests.pki_for_tests import CLIENT, SERVER, TRUST_DOMAIN, Holder, Pki, key_usage, make_leaf
 
@@ -39,6 +39,8 @@ class RenewingAuthority:
         self.issued: dict[str, bytes] = {}
         self.refusals: list[ExchangeError] = []
         """The next requests are refused with these."""
+        self.revoked: set[str] = set()
+        """SHA-256 of public keys whose certificates were revoked: they get none any more."""
         self.lose_answers = 0
         self.certify: Callable[[Holder, str, Any], bytes] = self.certified
         """Makes the DER for (issuing CA, identity, public key)."""
@@ -125,8 +127,9 @@ class RenewingAuthority:
         key = hashlib.sha256(der).hexdigest()
         with self._lock:
             self.asked.append(key)
-            if self.refusals:
-                error = self.refusals.pop(0)
+            refusals = self.refusals or [KeyReused()] * (key in self.revoked)
+            if refusals:
+                error = refusals.pop(0)
                 details = status.to_status(error).SerializeToString()
                 context.set_trailing_metadata((("grpc-status-details-bin", details),))
                 context.abort(grpc.StatusCode[error.grpc_status], error.message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -25,6 +25,7 @@ from exchange_pki.journal import (
     CrlIntent,
     CrlIssued,
     Entry,
+    EventRecord,
     Failed,
     Issued,
     IssueIntent,
@@ -111,17 +112,28 @@ class Acts:
         )
         return [self.register.certified[intent.serial] for intent in intents]
 
-    def revoke(self, serial: str, reason: str, cause: Cause = BY_ITSELF) -> Revocation:
-        """Revoke a certificate that was begun and is not revoked yet."""
+    def revoke(self, causes: Mapping[str, Cause], reason: str) -> list[Revocation]:
+        """Revoke certificates that were begun and are not revoked yet, each by serial and cause."""
+        if not causes:
+            return []
         now = self.now()
-        at, operation = times.format_time(now), codes.new_id(now)
-        self._record([RevokeIntent(at=at, operation=operation, serial=serial, reason=reason)])
-        certified = self.register.certified.get(serial)
-        event = None
-        if certified is not None and certified.profile not in AUTHORITIES:
-            event = outcome.revoked(certified, reason, self.register.trust_domain, now, cause)
-        self._record([Revoked(at=at, operation=operation, event=event)])
-        return self.register.revoked[serial]
+        at = times.format_time(now)
+        intents = [
+            RevokeIntent(at=at, operation=codes.new_id(now), serial=serial, reason=reason)
+            for serial in causes
+        ]
+        self._record(intents)
+        self._record(
+            [
+                Revoked(
+                    at=at,
+                    operation=intent.operation,
+                    event=self._revoked(intent, now, causes[intent.serial]),
+                )
+                for intent in intents
+            ]
+        )
+        return [self.register.revoked[serial] for serial in causes]
 
     def sign_crl(self, name: str) -> x509.CertificateRevocationList:
         """Sign an issuer's list. The file of its number is there before the outcome is.
@@ -209,6 +221,12 @@ class Acts:
             certificate=certificate.public_bytes(_DER),
             event=event,
         )
+
+    def _revoked(self, intent: RevokeIntent, now: datetime, cause: Cause) -> EventRecord | None:
+        certified = self.register.certified.get(intent.serial)
+        if certified is None or certified.profile in AUTHORITIES:
+            return None
+        return outcome.revoked(certified, intent.reason, self.register.trust_domain, now, cause)
 
     def _failed(self, operation: str, error: Exception) -> Failed:
         return Failed(at=times.format_time(self.now()), operation=operation, error=str(error))

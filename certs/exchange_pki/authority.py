@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from exchange_pki.lint import LintedCertificate, lint
 from exchange_pki.outcome import BY_ITSELF, Cause
 from exchange_pki.prepare import Order
 from exchange_pki.profile import AUTHORITIES, ROOT, SEAL_CA, TLS_CA
-from exchange_pki.register import Certified, Register, Revocation
+from exchange_pki.register import KEY_COMPROMISE, Certified, Register, Revocation
 from exchange_pki.repeatable import Application
 
 SUPERSEDED = "superseded"
@@ -152,15 +153,25 @@ class Authority:
         return files.read(self.layout.crl(authority), limit=crls.LARGEST_BYTES)
 
     def due_crls(self, older_than: timedelta) -> list[str]:
-        """Of whom the newest list was signed that long ago, or can't be read."""
-        return [name for name in AUTHORITIES if not self._is_fresh(name, older_than)]
+        """Of whom a list is to be signed.
+
+        The newest one lacks a revocation, was signed that long ago or by a clock that was ahead, or
+        is not in its place.
+        """
+        lacking = self.register.lacking
+        return [
+            name for name in AUTHORITIES if name in lacking or not self._is_fresh(name, older_than)
+        ]
 
     def _is_fresh(self, authority: str, older_than: timedelta) -> bool:
         try:
             newest = x509.load_der_x509_crl(self.crl_der(authority))
-        except (ConfigurationError, ValueError):
+            number = newest.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        except (ConfigurationError, ValueError, x509.ExtensionNotFound):
             return False
-        return self.now() - newest.last_update_utc < older_than
+        if number < self.register.newest_list(authority):
+            return False
+        return timedelta(0) <= self.now() - newest.last_update_utc < older_than
 
     def serial_of(self, certificate: x509.Certificate) -> str:
         """The serial number of a certificate that this authority issued, in hex.
@@ -225,11 +236,13 @@ class Authority:
         """
         with self._acts.exclusive():
             return [
-                self._acts.revoke(
+                revocation
+                for intent in self.register.unsettled()
+                for revocation in self._revoke(
                     intent.serial,
                     intent.reason if isinstance(intent, RevokeIntent) else SUPERSEDED,
+                    BY_ITSELF,
                 )
-                for intent in self.register.unsettled()
             ]
 
     def revoke(self, serial: str, reason: str, cause: Cause = BY_ITSELF) -> Revocation:
@@ -237,6 +250,9 @@ class Authority:
 
         An announced certificate without outcome can be revoked too: it may have been signed.
         The next list of its issuer holds it; until then only the ledger does, once published.
+
+        With a compromised key goes every valid certificate that it may have been renewed to, in
+        the same act (``Register.offspring``): whoever stole the key could have asked for it.
 
         Raises:
             NotFound: no certificate with this serial was ever begun.
@@ -252,7 +268,20 @@ class Authority:
                 raise InvalidRequest(
                     "nothing stands above the root that could revoke it", field="serial"
                 )
-            return self.register.revoked.get(serial) or self._acts.revoke(serial, reason, cause)
+            self._revoke(serial, reason, cause)
+            return self.register.revoked[serial]
+
+    def _revoke(self, serial: str, reason: str, cause: Cause) -> list[Revocation]:
+        """Those that are new."""
+        causes = {} if serial in self.register.revoked else {serial: cause}
+        if reason == KEY_COMPROMISE and serial in self.register.certified:
+            stolen = self.register.certified[serial]
+            valid = self.register.valid(stolen.profile, stolen.identity, self.now())
+            because = replace(cause, detail={**cause.detail, "because_of": stolen.fingerprint})
+            causes |= {
+                each.serial: because for each in self.register.offspring(serial) if each in valid
+            }
+        return self._acts.revoke(causes, reason)
 
     def issue_crls(
         self, issuers: Iterable[str] = AUTHORITIES

@@ -153,12 +153,22 @@ class Journal:
         A torn last line, which no act can have followed, is set aside.
 
         Raises:
-            ConfigurationError: it can't be opened, or is damaged other than at its end.
+            ConfigurationError: it can't be opened, is damaged other than at its end, or its torn
+                end can't be set aside; the new entries come again with the next reading.
         """
         with self._lock(os.O_RDWR | os.O_APPEND, fcntl.LOCK_EX) as descriptor:
+            before = self._offset, self._lines
             entries, torn = self._read(descriptor)
             if torn:
-                self._set_aside(descriptor, torn)
+                try:
+                    self._set_aside(descriptor, torn)
+                except OSError as error:
+                    self._offset, self._lines = before
+                    raise ConfigurationError(
+                        f"can't set aside the torn end of the journal in {self._torn_path}: "
+                        f"{error.strerror}",
+                        path=str(self._torn_path),
+                    ) from error
             self._locked = descriptor
             try:
                 yield entries
@@ -213,27 +223,28 @@ class Journal:
             os.close(descriptor)
 
     def _read(self, descriptor: int) -> tuple[Sequence[Entry], bytes]:
-        """Whole new lines, and what follows the last of them."""
+        """Whole new lines, and what follows the last of them. All count as read, or none."""
         data = _read_from(descriptor, self._offset)
         lines = data.split(b"\n")
         torn = lines.pop()
         entries: list[Entry] = []
-        for index, line in enumerate(lines):
+        for number, line in enumerate(lines, self._lines + 1):
             try:
                 decoded = _DECODER.decode(line)
             except (msgspec.MsgspecError, UnicodeError) as error:
-                if index == len(lines) - 1 and not torn:
-                    return entries, line + b"\n"  # its end was written, its middle was not
-                raise self._damaged(str(error)) from error
-            if decoded.n != self._lines + 1:
-                raise self._damaged(f"it is numbered {decoded.n}")
+                if number == self._lines + len(lines) and not torn:
+                    torn = line + b"\n"  # its end was written, its middle was not
+                    break
+                raise self._damaged(number, str(error)) from error
+            if decoded.n != number:
+                raise self._damaged(number, f"it is numbered {decoded.n}")
             entries.append(decoded.record)
-            self._lines += 1
-            self._offset += len(line) + 1
+        self._offset += len(data) - len(torn)
+        self._lines += len(entries)
         return entries, torn
 
-    def _damaged(self, why: str) -> ConfigurationError:
-        line = str(self._lines + 1)
+    def _damaged(self, number: int, why: str) -> ConfigurationError:
+        line = str(number)
         return ConfigurationError(
             f"the journal {self._path} is damaged at line {line}: {why}; restore it from a copy",
             path=str(self._path),

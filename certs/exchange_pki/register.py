@@ -99,10 +99,14 @@ class Register:
         self.revoked: dict[str, Revocation] = {}
         self.history: list[Publishable] = []
         """Everything that has an outcome, in the order of the journal."""
+        self.lacking: set[str] = set()
+        """The issuers whose newest list lacks a revocation."""
         self._open: dict[str, Intent] = {}
         self._begun: dict[str, IssueIntent] = {}
         self._holders: dict[str, list[IssueIntent]] = {}
+        self._held: dict[tuple[str, str], list[Certified]] = {}
         self._numbers: dict[str, int] = {}
+        self._newest_lists: dict[str, int] = {}
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in what the journal says.
@@ -147,6 +151,10 @@ class Register:
         """The highest CRL number that the issuer ever began to use; 0 before the first."""
         return self._numbers.get(issuer, 0)
 
+    def newest_list(self, issuer: str) -> int:
+        """The number of the issuer's newest list that was signed; 0 before the first."""
+        return self._newest_lists.get(issuer, 0)
+
     def begun(self, serial: str) -> IssueIntent | None:
         """The intent to issue a certificate with this serial, whether or not it ended."""
         return self._begun.get(serial)
@@ -161,15 +169,11 @@ class Register:
         A certificate that may have been signed is made good by revoking its serial, a revocation
         by revoking again, a list by a later list of the same issuer.
         """
-        newest: dict[str, int] = {}
-        for note in self.history:
-            if isinstance(note, CrlNote):
-                newest[note.issuer] = max(newest.get(note.issuer, 0), note.number)
         return [
             intent
             for intent in self._open.values()
             if (
-                newest.get(intent.issuer, 0) <= intent.number
+                self.newest_list(intent.issuer) <= intent.number
                 if isinstance(intent, CrlIntent)
                 else intent.serial not in self.revoked
             )
@@ -201,6 +205,36 @@ class Register:
             ):
                 return certified
         return None
+
+    def valid(self, profile: str, identity: str, now: datetime) -> list[Certified]:
+        """The certificates of this profile and identity that count now, in order."""
+        return [
+            each
+            for each in self._held.get((profile, identity), ())
+            if each.serial not in self.revoked and now <= each.certificate.not_valid_after_utc
+        ]
+
+    def offspring(self, serial: str) -> list[Certified]:
+        """What whoever has the key of this certificate may have renewed it to, in order.
+
+        Those of the same profile and identity that were issued while it, or one of them, was
+        unrevoked: what was issued after that came by another way.
+        """
+        first = self.certified.get(serial)
+        subject = (first.profile, first.identity) if first is not None else None
+        unrevoked: set[str] = set()
+        found: list[Certified] = []
+        for each in self.history:
+            if isinstance(each, Revocation):
+                unrevoked.discard(each.serial)
+            elif each is first:
+                unrevoked.add(serial)
+            elif unrevoked and isinstance(each, Certified):
+                if (each.profile, each.identity) != subject:
+                    continue
+                unrevoked.add(each.serial)
+                found.append(each)
+        return found
 
     def withdrawn(self, key_sha256: str) -> bool:
         """Whether a certificate of this key that was issued has been revoked since."""
@@ -235,6 +269,7 @@ class Register:
         )
         self.certified[intent.serial] = certified
         self.serials[certified.fingerprint] = intent.serial
+        self._held.setdefault((certified.profile, certified.identity), []).append(certified)
         self.history.append(certified)
 
     def _revoked(self, entry: Revoked) -> None:
@@ -252,10 +287,14 @@ class Register:
             event=entry.event,
         )
         self.revoked[intent.serial] = revocation
+        self.lacking.add(revocation.issuer)
         self.history.append(revocation)
 
     def _crl_issued(self, entry: CrlIssued) -> None:
         intent = self._close(entry.operation, CrlIntent)
+        self._newest_lists[intent.issuer] = max(self.newest_list(intent.issuer), intent.number)
+        # Lists are complete, and nothing comes between a list's intent and its outcome.
+        self.lacking.discard(intent.issuer)
         self.history.append(CrlNote(intent.issuer, intent.number, entry.sha256))
 
     def _close(self, operation: str, kind: type[_Intent]) -> _Intent:

@@ -5,20 +5,23 @@ So whoever lost an answer asks again, and a power cut between signing and answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from document_exchange import times
 from document_exchange.errors import (
     CertificateNotAdmitted,
     CertificateRevoked,
     ExchangeError,
     KeyReused,
+    QuotaExceeded,
     RequestRefused,
     SealRevoked,
 )
 from exchange_pki import prepare
+from exchange_pki import profile as profiles
 from exchange_pki.acts import Acts
 from exchange_pki.keys import key_sha256
 from exchange_pki.lint import LintedCertificate, LintRefused
@@ -29,6 +32,10 @@ from exchange_pki.register import Certified
 Lint = Callable[[Order, ec.EllipticCurvePublicKey], LintedCertificate]
 
 
+MOST_RENEWALS = 3
+"""So many valid certificates may a holder have been given within a third of their lifetime."""
+
+
 @dataclass(frozen=True)
 class Application:
     """An order for a key that its holder proved to have, and who asks for it."""
@@ -37,7 +44,7 @@ class Application:
     public_key: ec.EllipticCurvePublicKey
     cause: Cause = BY_ITSELF
     on_strength_of: tuple[str, ...] = ()
-    """Fingerprints (hex) of the certificates by which the applicant may ask for it."""
+    """Fingerprints (hex) of the certificates by which the applicant may ask for it: a renewal."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ def answer(
                 if found is not None:
                     answers[subject] = found
                 else:
+                    _check_pace(acts, each, subject, to_sign)
                     to_sign[subject] = (_linted(each, lint), each.cause)
             subjects.append(subject)
         except ExchangeError as error:
@@ -123,6 +131,40 @@ def _earlier(
     if found is not None and found.role != subject.role:
         raise KeyReused("the key was certified for another role; make a new key")
     return found
+
+
+def _check_pace(
+    acts: Acts,
+    application: Application,
+    subject: _Subject,
+    to_sign: Iterable[_Subject],
+) -> None:
+    """Nobody renews faster than a few times for each renewal that is due.
+
+    Otherwise one certificate fills journal, ledger and registry. What a token gives is bounded by
+    who issues tokens.
+
+    Raises:
+        QuotaExceeded: the identity has MOST_RENEWALS that are new.
+    """
+    if not application.on_strength_of:
+        return
+    profile, identity = subject.profile, subject.identity
+    longest = profiles.get(profile).lifetime
+    span, now = min(application.order.lifetime or longest, longest) / 3, acts.now()
+    recent = [
+        each.issued_at
+        for each in acts.register.valid(profile, identity, now)
+        if each.issued_at > now - span
+    ]
+    recent += [now for each in to_sign if (each.profile, each.identity) == (profile, identity)]
+    if len(recent) >= MOST_RENEWALS:
+        again = sorted(recent)[-MOST_RENEWALS] + span
+        raise QuotaExceeded(
+            f"{identity} was given {len(recent)} certificates lately that are still valid: use "
+            f"one of them, or renew from {times.format_time(again)} on",
+            retry_after_s=(again - now).total_seconds(),
+        )
 
 
 def _linted(application: Application, lint: Lint) -> LintedCertificate:

@@ -38,6 +38,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """Entries of one kind as they were at one time."""
+
+    entries: tuple[Entry, ...]
+    """By key."""
+    version: int
+    """Of all entries of every kind; ``apply`` refuses what was decided upon an older one."""
+
+    def find(self, key: str) -> Entry | None:
+        """One of them, if there is such."""
+        return next((entry for entry in self.entries if entry.key == key), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of changes."""
 
@@ -108,7 +122,11 @@ class AsyncAdminClient:
         return answer.role
 
     async def entries(self, kind: str, unit_id: str | None = None) -> list[Entry]:
-        """Every entry of one kind, by key.
+        """Every entry of one kind, by key; see ``listing``."""
+        return list((await self.listing(kind, unit_id)).entries)
+
+    async def listing(self, kind: str, unit_id: str | None = None) -> Listing:
+        """Every entry of one kind, by key, and of which version they are.
 
         Args:
             kind: unit, system, staff, group, region, business, route or quota.
@@ -124,11 +142,13 @@ class AsyncAdminClient:
             page_size=_PAGE_SIZE,
         )
         found: list[Entry] = []
+        version = 0
         while True:
             page = await self._connection.call(self._connection.admin.ListEntries, request)
             found.extend(from_message(message) for message in page.entries)
+            version = version or page.version  # the oldest: what changed since may be missing here
             if not page.next_page_token:
-                return found
+                return Listing(tuple(found), version)
             request.page_token = page.next_page_token
 
     async def entry(self, kind: str, key: str) -> Entry:
@@ -149,22 +169,37 @@ class AsyncAdminClient:
         Raises:
             InvalidRequest: there is no such kind, or the key has not its shape.
         """
-        wanted = keyed(kind, key)
-        unit_id = getattr(wanted, "unit_id", None)  # of the other kinds there are few
-        entries = await self.entries(kind, None if unit_id == "*" else unit_id)
-        return next((entry for entry in entries if entry.key == wanted.key), None)
+        return (await self.listing_around(kind, key)).find(key)
+
+    async def listing_around(self, kind: str, key: str) -> Listing:
+        """A listing that has the entry of this key, if there is such.
+
+        Raises:
+            InvalidRequest: there is no such kind, or the key has not its shape.
+        """
+        unit_id = getattr(keyed(kind, key), "unit_id", None)  # of the other kinds there are few
+        return await self.listing(kind, None if unit_id == "*" else unit_id)
 
     async def apply(
-        self, changes: Sequence[Change], *, dry_run: bool = False, reason: str = ""
+        self,
+        changes: Sequence[Change],
+        *,
+        dry_run: bool = False,
+        reason: str = "",
+        version: int = 0,
     ) -> Outcome:
         """Change the registry, in this order: all of it or nothing.
+
+        A put gives a new entry its status; that of one which is there, verbs alone change.
 
         Args:
             changes: at most 2000.
             dry_run: only say what would differ.
             reason: why; becomes part of the events.
+            version: of the listing upon which it was decided; 0: whatever there is now.
 
         Raises:
+            EntriesChanged: the entries are not of that version any more.
             InvalidRequest: an entry is wrong; ``change`` or ``field`` says which, from 0.
             LimitExceeded: too many changes, or too many that await a second person.
             NotFound, Refused, RoleConflict: what entries must be to each other.
@@ -181,6 +216,7 @@ class AsyncAdminClient:
             ],
             dry_run=dry_run,
             reason=reason,
+            version=version,
         )
         response = await self._connection.call(self._connection.admin.ApplyChanges, request)
         return Outcome(
@@ -197,7 +233,7 @@ class AsyncAdminClient:
         Args:
             standing: only those that stand so; None: all.
         """
-        request = admin_pb2.ListProposalsRequest(page_size=_PAGE_SIZE)
+        request = admin_pb2.ListProposalsRequest()
         if standing is not None:
             request.standing = admin_pb2.ProposalStanding.Value(_STANDING_PREFIX + standing.value)
         while True:
@@ -212,12 +248,14 @@ class AsyncAdminClient:
         """One proposal.
 
         Raises:
+            InvalidRequest: that is no proposal_id.
             NotFound: there is no such.
         """
-        async for found in self.proposals():
-            if found.proposal_id == proposal_id:
-                return found
-        raise NotFound(f"there is no proposal {proposal_id}", proposal_id=proposal_id)
+        response = await self._connection.call(
+            self._connection.admin.GetProposal,
+            admin_pb2.GetProposalRequest(proposal_id=proposal_id),
+        )
+        return Proposal.of(response.proposal)
 
     async def decide(self, proposal_id: str, *, approve: bool, reason: str = "") -> Decision:
         """Approve a proposal, which applies it, or reject it.

@@ -108,7 +108,9 @@ def toml_of(entries: Iterable[Entry]) -> bytes:
 def _only(path: Path, kinds: Sequence[type[Entry]]) -> type[Entry]:
     if len(kinds) != 1:
         raise InvalidRequest(
-            f"{path}: a CSV file holds one kind of entries: say which", field="kind"
+            f"{path}: a CSV file holds one kind of entries: say which with --kind, one of"
+            f" {', '.join(KINDS)}",
+            field="kind",
         )
     return kinds[0]
 
@@ -137,9 +139,10 @@ def _text(path: Path) -> str:
 
 
 def _read_toml(path: Path, collector: Collector) -> None:
+    text = _text(path)
     try:
-        found = tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        found = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: an integer of thousands of digits
         raise InvalidRequest(f"{path} is not TOML: {error}", file=str(path)) from error
     issuers = _issuers(found.pop(_RELATION, []), collector)
     for name, tables in found.items():

@@ -114,18 +114,17 @@ class AuthorityClient(_Port):
     async def issue_token(
         self,
         *,
-        unit: str = "",
-        system: str = "",
+        unit: str,
+        system: str,
         seal: str = "",
-        staff: str = "",
         lifetime_s: int = 0,
     ) -> IssuedToken:
-        """A one-use token for ``unit`` and ``system`` (with ``seal`` if named), or for ``staff``.
+        """A one-use token for ``unit`` and ``system``, with ``seal`` if named.
 
         Not tried again by itself: where the answer was lost, a token may exist that nobody knows.
         """
         message = authority_pb2.IssueTokenRequest(
-            unit=unit, system=system, seal=seal, staff=staff, lifetime_s=lifetime_s
+            unit=unit, system=system, seal=seal, lifetime_s=lifetime_s
         )
         once = replace(self._timing, retry_budget_s=0)
         return IssuedToken.of(await self._call(self._stub.IssueToken, message, once))

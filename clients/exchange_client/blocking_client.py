@@ -51,6 +51,8 @@ class AdminClient:
 
     role = blocking(AsyncAdminClient.role)
     entries = blocking(AsyncAdminClient.entries)
+    listing = blocking(AsyncAdminClient.listing)
+    listing_around = blocking(AsyncAdminClient.listing_around)
     entry = blocking(AsyncAdminClient.entry)
     find = blocking(AsyncAdminClient.find)
     apply = blocking(AsyncAdminClient.apply)

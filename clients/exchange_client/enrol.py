@@ -8,7 +8,8 @@
 5. Profile. Files first, profile.toml last, then the directory gets its name.
 
 A seal may be PENDING: a person approves it. The profile works without it until then, and
-repeating the enrolment, in another process too, collects it.
+repeating the enrolment, in another process too, collects it. A profile that this one replaces is
+kept, hidden, until this one is complete.
 """
 
 from __future__ import annotations
@@ -105,14 +106,16 @@ async def enrol_at(
     address = with_port(application.authority, ENROLMENT_PORT)
     pinned = normalised(application.root_fingerprint)
     passphrase = application.passphrase or keys.passphrase_of_environment()
-    with enrolment_folder.opened(config_dir, application.token, address, pinned) as folder:
+    with enrolment_folder.opened(config_dir, application.token, pinned) as folder:
         wanted = application.profile or application.unit
-        if wanted and not folder.is_profile and not application.replace:
-            enrolment_folder.require_free(config_dir, wanted)
+        if wanted and not folder.is_profile:
+            enrolment_folder.require_usable(config_dir, wanted, replace=application.replace)
         if _is_complete(folder):
+            await in_thread(folder.remove_replaced)  # which a crash may have left
             return _enrolled(folder, passphrase)
         # 1. Trust.
         contact = await authorities.reach(address, application.http, pinned)
+        await in_thread(enrolment_folder.remember, folder, application.token, address, pinned)
         # 2. Keys.
         applied = await in_thread(_Applied, folder, application.with_seal, passphrase)
         # 3. Call.
@@ -124,6 +127,8 @@ async def enrol_at(
         await in_thread(applied.store, answer, contact.bundle)
         name = application.profile or system.unit or system.name
         named = folder.renamed(name, replace=application.replace)
+        if _is_complete(named):
+            await in_thread(named.remove_replaced)
         return _enrolled(named, passphrase, answer, applied.seal_key_sha256)
 
 

@@ -13,8 +13,8 @@ from exchange_client.contact import Authorities
 from exchange_client.enrol import Application, Enrolled, enrol_at
 from exchange_client.timing import Timing
 
-AT_ONCE = 32
-"""Below what an authority takes from one address; what queues up there is certified together."""
+AT_ONCE = 6
+"""Fewer than an authority takes on one connection; what queues up there is certified together."""
 
 Outcome = Enrolled | ExchangeError | OSError
 

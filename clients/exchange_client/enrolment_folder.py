@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import re
+import secrets
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from exchange_client.profile_store import CertificateKind, locked
 RECORD_FILE = "enrolment.toml"
 _LOCK_FILE = ".enrolling"
 _HIDDEN_PREFIX = ".enrolling-"
+_REPLACED_PREFIX = ".replaced-"
 _NAME_DIGITS = 32
 
 
@@ -114,37 +117,48 @@ class EnrolmentFolder:
     def renamed(self, name: str, *, replace: bool) -> EnrolmentFolder:
         """The same directory as the profile ``name``; durable on return.
 
+        What it takes the place of is hidden beside it until ``remove_replaced``.
+
         Raises:
-            ConfigurationError: there is another profile of this name, and ``replace`` is false.
+            ConfigurationError: it can't be the name of a profile, or there is another profile of
+                this name and ``replace`` is false.
         """
         if self.is_profile:
             return self
         parent = self.directory.parent
+        require_usable(parent, name, replace=replace)
         target = parent / name
-        if not replace:
-            require_free(parent, name)
-        if target.exists():
-            retired = Path(tempfile.mkdtemp(prefix=".replaced-", dir=parent))
-            target.rename(retired / name)
-            self.directory.rename(target)
-            shutil.rmtree(retired)
-        else:
-            self.directory.rename(target)
+        if os.path.lexists(target):
+            target.rename(parent / f"{_REPLACED_PREFIX}{name}-{secrets.token_hex(4)}")
+        self.directory.rename(target)
         keys.sync_directory(parent)
         return EnrolmentFolder(target)
 
+    def remove_replaced(self) -> None:
+        """Remove the profiles whose place this one took.
+
+        Only when this one is complete: until then, the one seal that there is may be theirs.
+        """
+        name = re.escape(self.directory.name)
+        replaced = re.compile(rf"{re.escape(_REPLACED_PREFIX)}{name}-[0-9a-f]{{8}}")
+        for path in self.directory.parent.iterdir():
+            if replaced.fullmatch(path.name) is None:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
 
 @contextlib.contextmanager
-def opened(
-    config_dir: Path, token: str, authority: str, root_fingerprint: str
-) -> Iterator[EnrolmentFolder]:
+def opened(config_dir: Path, token: str, root_fingerprint: str) -> Iterator[EnrolmentFolder]:
     """The folder of a token, made if there is none; nobody else works in it meanwhile.
 
     Raises:
         ConfigurationError: another process is at work with this token, or the folder belongs to
             another authority.
     """
-    token_sha256 = hashlib.sha256(token.encode()).hexdigest()
+    token_sha256 = _sha256_of(token)
     folder = _found(config_dir, token_sha256)
     if folder is None:
         config_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -160,31 +174,49 @@ def opened(
                     f" {record.root_fingerprint}: give that one",
                     field="fingerprint",
                 )
-        else:
-            folder.write_record(
-                Record(
-                    token_sha256=token_sha256,
-                    authority=authority,
-                    root_fingerprint=root_fingerprint,
-                )
-            )
         yield folder
 
 
-def require_free(config_dir: Path, name: str) -> None:
-    """Refuse to take the place of another profile.
+def remember(folder: EnrolmentFolder, token: str, authority: str, root_fingerprint: str) -> None:
+    """Write down whose token the folder belongs to, unless that is known; durable on return.
+
+    MUST be called only when the authority's root has this fingerprint: from then on the token
+    takes no other, and a mistyped one would make it useless on this machine.
+    """
+    if not (folder.directory / RECORD_FILE).exists():
+        folder.write_record(
+            Record(
+                token_sha256=_sha256_of(token),
+                authority=authority,
+                root_fingerprint=root_fingerprint,
+            )
+        )
+
+
+def require_usable(config_dir: Path, name: str, *, replace: bool) -> None:
+    """Refuse what can't be the name of a new profile.
+
+    Args:
+        config_dir: the directory of all profiles.
+        name: any text.
+        replace: whether it may take the place of another profile.
 
     Raises:
-        ConfigurationError: there is one of this name, or it can't be the name of one.
+        ConfigurationError: it leads out of ``config_dir``, or belongs to another profile.
     """
     if not locations.is_plain_name(name):
         raise ConfigurationError(f"{name!r} can't be the name of a profile", profile=name)
-    if (config_dir / name).exists():
+    if not replace and (config_dir / name).exists():
         raise ConfigurationError(
             f"there is a profile {name} in {config_dir} already: give another name with --profile,"
             " or --replace",
             profile=name,
         )
+
+
+def _sha256_of(token: str) -> str:
+    # As the authority reads it: in capitals, or with a blank, it is the same token.
+    return hashlib.sha256(token.strip().lower().encode()).hexdigest()
 
 
 def _found(config_dir: Path, token_sha256: str) -> EnrolmentFolder | None:

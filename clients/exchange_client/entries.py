@@ -67,6 +67,11 @@ def changed(entry: Entry, values: Mapping[str, Any]) -> Entry:
     return msgspec.structs.replace(entry, **converted)
 
 
+def without_status(entry: Entry) -> Entry:
+    """The entry as a put of one that is there takes it: verbs alone change a status."""
+    return msgspec.structs.replace(entry, status="") if hasattr(entry, "status") else entry
+
+
 def to_message(entry: Entry) -> admin_pb2.Entry:
     """The entry on the wire."""
     values = msgspec.structs.asdict(entry)

@@ -1,8 +1,8 @@
 """The next key of a profile, kept before anybody is asked to certify it.
 
 That order makes a renewal safe to break off anywhere: the same key asked about again gets the same
-certificate again. Beside the key stands the certificate once there is one. Both are private to
-renewals; the profile does not name them.
+certificate again. Beside the key stands the certificate once there is one: since when, and for the
+case that nobody can be asked any more. Both are private to renewals; the profile names neither.
 """
 
 from __future__ import annotations
@@ -64,6 +64,10 @@ class Pending:
     @property
     def _certificate_path(self) -> Path:
         return self.directory / f"next-{self.kind}.pem"
+
+    def exists(self) -> bool:
+        """Whether an earlier try has left a key."""
+        return self._key_path.exists()
 
     def key(self, in_use: x509.Certificate, passphrase: str | None) -> ec.EllipticCurvePrivateKey:
         """The next key: the one that is kept, or a new one. MUST be durable on return."""

@@ -107,6 +107,8 @@ class Profile:
     """``host:port`` of the authority's service over mutual TLS; empty: not known."""
     directory: Path | None = None
     """Where it was read from; None for one that exists in memory alone."""
+    passphrase: str | None = field(default=None, repr=False)
+    """What opens its key files, for renewals; None: none was given and none is set."""
 
     @property
     def unit(self) -> str:
@@ -204,6 +206,7 @@ class Profile:
             seal=_seal(directory, settings, system, passphrase),
             authority=settings.authority,
             directory=directory,
+            passphrase=passphrase or keys.passphrase_of_environment(),
         )
 
     def check_dates(self, at: datetime) -> None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ import tomli_w
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from document_exchange import certificates
-from document_exchange.errors import ConfigurationError, KeyUnusable
+from document_exchange.errors import ConfigurationError, ExchangeError, KeyUnusable
 from exchange_client import keys
 from exchange_client.known_certificates import KnownCertificates
 from exchange_client.profile import PROFILE_FILE, Profile, Settings, read_settings
@@ -139,11 +140,16 @@ def _naming(settings: Settings, kind: CertificateKind, stem: str) -> Settings:
     return msgspec.structs.replace(settings, seal_certificate=f"{stem}.pem", seal_key=f"{stem}.key")
 
 
-def passphrase_in_use(directory: Path, settings: Settings) -> str | None:
-    """That of the environment, where the keys of this profile are encrypted; otherwise none."""
-    if b"ENCRYPTED" not in keys.read_small(directory / settings.system_key):
+def passphrase_in_use(directory: Path, settings: Settings, given: str | None = None) -> str | None:
+    """``given`` or that of the environment where a key of this profile is encrypted; else none.
+
+    Raises:
+        KeyUnusable: one is encrypted, and there is no passphrase.
+    """
+    found = [keys.read_small(directory / name) for name in settings.key_names()]
+    if not any(b"ENCRYPTED" in content for content in found):
         return None
-    passphrase = keys.passphrase_of_environment()
+    passphrase = given or keys.passphrase_of_environment()
     if passphrase is None:
         raise KeyUnusable(
             f"the keys in {directory} are encrypted, and a new one must be, too: set"
@@ -153,10 +159,27 @@ def passphrase_in_use(directory: Path, settings: Settings) -> str | None:
 
 
 def _remove_old(directory: Path, kind: CertificateKind, before: Settings, after: Settings) -> None:
-    """Remove what neither this profile.toml nor the one before it names; keys are not kept."""
+    """Remove what neither this profile.toml nor the one before it names, and is over if a seal.
+
+    Should its successors turn out to be of no use, an old seal is the one way to another without
+    anybody's approval.
+    """
     kept = {*before.file_names(), *after.file_names()}
-    ours = re.compile(rf"{kind}(-[0-9a-f]{{8}})?\.(pem|key)")
-    for path in directory.iterdir():
-        if ours.fullmatch(path.name) and path.name not in kept:
-            with contextlib.suppress(OSError):
-                path.unlink()
+    ours = re.compile(rf"({kind}(?:-[0-9a-f]{{8}})?)\.(?:pem|key)")
+    found = {match[1] for path in directory.iterdir() if (match := ours.fullmatch(path.name))}
+    for stem in found:
+        certificate, key = directory / f"{stem}.pem", directory / f"{stem}.key"
+        if kept & {certificate.name, key.name} or (kind == "seal" and _is_valid(certificate)):
+            continue
+        with contextlib.suppress(OSError):
+            # In this order: a key without its certificate is found by the next renewal.
+            certificate.unlink(missing_ok=True)
+            key.unlink(missing_ok=True)
+
+
+def _is_valid(path: Path) -> bool:
+    """Whether the certificate in a file has not ended yet."""
+    try:
+        return datetime.now(UTC) <= certificates.load_pem(keys.read_small(path)).not_valid_after_utc
+    except ExchangeError:
+        return False

@@ -2,14 +2,16 @@
 
 1. Only one process renews a profile at a time; what another has renewed meanwhile is taken over.
 2. The next key is made and stored, before anybody is asked to certify it.
-3. The authority certifies it; asked again about the same key it gives the same certificate.
+3. The authority certifies it; asked again about the same key it gives the same certificate. It is
+   asked again by whoever goes on: what it gave an earlier try may have been revoked since.
 4. The certificate is compared with what was asked for, and kept beside the key.
 5. Every server process is given the time to hear of it.
 6. A system certificate must open the door of the centre before it is relied upon.
 7. Key and certificate take their place in the profile, at once, and the kept ones are removed.
 
 A crash before 7 leaves the old profile, which works, and the key for the repetition; after it, the
-new one. A seal's request is signed by the seal in use: a TLS key alone never yields a seal.
+new one. A key that will never have a certificate of use is given up for another. A seal's request
+is signed by the seal in use: a TLS key alone never yields a seal.
 """
 
 from __future__ import annotations
@@ -23,21 +25,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from document_exchange import certificates, identity, signature
 from document_exchange.errors import (
     CertificateNotAdmitted,
+    CertificateRevoked,
     ConfigurationError,
+    ExchangeError,
     KeyReused,
-    Unauthenticated,
     Unavailable,
     VerificationFailed,
 )
 from exchange_client import keys, profile_store
-from exchange_client.authority import AuthorityClient
+from exchange_client.certificate_request import CertificateRequest
 from exchange_client.connection import Connection
 from exchange_client.pending import Busy, Pending, only_renewal
 from exchange_client.profile import PROFILE_FILE, Profile, read_settings
@@ -51,6 +51,8 @@ SETTLING_S = 3.0
 _LOOK_AGAIN_S = 0.2
 _LONGEST_UNANSWERED_S = 10.0
 """For so long a centre that does not answer keeps a good certificate out of the profile."""
+_UNKNOWN_FOR_GOOD_S = 60.0
+"""A centre that has not heard of a certificate after so long never will."""
 
 Admitted = Callable[[Profile], Awaitable[None]]
 """Raises CertificateNotAdmitted or Unavailable unless the centre answers a call with a profile."""
@@ -80,11 +82,17 @@ async def newest(profile: Profile) -> Profile:
     """The profile as another process has renewed it since it was loaded; else as it is.
 
     Raises:
-        ConfigurationError, KeyUnusable: what is stored can't be used.
+        ConfigurationError, KeyUnusable: what is stored can't be used, and this one is over.
     """
-    if profile.directory is None or due_at(profile.system_certificate) > datetime.now(UTC):
+    now = datetime.now(UTC)
+    if profile.directory is None or due_at(profile.system_certificate) > now:
         return profile
-    stored = await in_thread(Profile.read, profile.directory, profile.name)
+    try:
+        stored = await in_thread(_stored, profile, profile.directory)
+    except ExchangeError:
+        if profile.system_certificate.not_valid_after_utc < now:
+            raise
+        return profile  # it still works
     newer = _is_newer(stored.system_certificate, profile.system_certificate)
     return stored if newer else profile
 
@@ -117,7 +125,7 @@ async def renew(
         )
     # 1. Alone, and with what is stored now.
     async with _alone(directory):
-        stored = await in_thread(Profile.read, directory, profile.name)
+        stored = await in_thread(_stored, profile, directory)
         if _is_newer(certificate_of(stored, kind), in_use):
             return stored
         return await _Renewal(stored, directory, kind, timing, admitted or _admitted(timing)).run()
@@ -141,78 +149,41 @@ class _Renewal:
         return found
 
     async def run(self) -> Profile:
+        """All steps; once more with another key if what an earlier try left was given up."""
         pending = Pending(self.directory, self.kind)
-        passphrase = await in_thread(_passphrase, self.directory)
+        while True:
+            resumed = await in_thread(pending.exists)
+            try:
+                return await self._attempt(pending)
+            except ExchangeError:
+                if not resumed or await in_thread(pending.exists):
+                    raise
+
+    async def _attempt(self, pending: Pending) -> Profile:
+        passphrase = await in_thread(_passphrase, self.profile, self.directory)
         # 2. The key.
         key = await in_thread(pending.key, self._in_use, passphrase)
         # 3. and 4. The certificate.
-        certificate = await in_thread(pending.certificate, key)
+        request = CertificateRequest(self.profile, self.kind, self._in_use, self.timing)
         try:
-            if certificate is None:
-                certificate = self._checked(await self._ask(key), key)
-                await in_thread(pending.keep, certificate)
+            certificate = await request.answered(pending, key)
             if due_at(certificate) <= datetime.now(UTC):
                 raise VerificationFailed("the next certificate is as good as over", step="renew")
         except (KeyReused, VerificationFailed):
-            # This key would get the same answer for ever; the next try makes another.
+            # This key would get the same answer for ever.
             await in_thread(pending.clear)
             raise
         # 5. and 6. The centre.
         await self._settle(pending)
-        chain = self._chain(certificate)
+        chain = request.chain(certificate)
         if self.kind == "system":
-            await self._until_admitted(self._candidate(key, certificate, chain))
+            await self._admit(pending, self._candidate(key, certificate, chain))
         # 7. The profile.
         renewed = await in_thread(
             profile_store.replace_certificate, self.directory, self.kind, key, chain, passphrase
         )
         await in_thread(pending.clear)
         return replace(renewed, name=self.profile.name)
-
-    async def _ask(self, key: ec.EllipticCurvePrivateKey) -> bytes:
-        request = keys.request(key)
-        async with AuthorityClient(self.profile, self.timing) as authority:
-            if self.kind == "system":
-                return await authority.renew(request)
-            seal = self.profile.require_seal()
-            signed = signature.sign(request, seal, at=datetime.now(UTC))
-            return await authority.renew_seal(request, signed)
-
-    def _checked(self, der: bytes, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        """What the authority answered, if it is what was asked for.
-
-        Raises:
-            VerificationFailed: it is for another key or holder, or of another issuer.
-        """
-        try:
-            found = x509.load_der_x509_certificate(der)
-            found.verify_directly_issued_by(self._issuer)
-            holder = identity.of_certificate(found)
-        except (ValueError, TypeError, InvalidSignature, Unauthenticated) as error:
-            raise VerificationFailed(
-                f"the authority's answer is no {self.kind} certificate: {error}", step="renew"
-            ) from error
-        fault = ""
-        if found.public_key() != key.public_key():
-            fault = "another key"
-        elif holder != identity.of_certificate(self._in_use):
-            fault = f"another holder, {holder}"
-        if fault:
-            raise VerificationFailed(
-                f"the {self.kind} certificate that the authority answered is for {fault}",
-                step="renew",
-            )
-        return found
-
-    @property
-    def _issuer(self) -> x509.Certificate:
-        if self.kind == "system":
-            return certificates.load_pem(self.profile.tls_ca)
-        return self.profile.trust.seal_ca
-
-    def _chain(self, certificate: x509.Certificate) -> bytes:
-        pem = serialization.Encoding.PEM
-        return certificate.public_bytes(pem) + self._issuer.public_bytes(pem)
 
     def _candidate(
         self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, chain: bytes
@@ -230,9 +201,24 @@ class _Renewal:
 
     async def _settle(self, pending: Pending) -> None:
         """Let time pass since the certificate was issued, but not too much of what is left."""
+        passed_s = await self._kept_for_s(pending)
+        await asyncio.sleep(max(0.0, min(SETTLING_S - passed_s, self._left_s() / 4)))
+
+    async def _kept_for_s(self, pending: Pending) -> float:
         since_s = await in_thread(pending.kept_since)
-        passed_s = time.time() - since_s if since_s is not None else 0.0
-        await asyncio.sleep(max(0.0, min(SETTLING_S - max(passed_s, 0.0), self._left_s() / 4)))
+        return max(time.time() - since_s, 0.0) if since_s is not None else 0.0
+
+    async def _admit(self, pending: Pending, candidate: Profile) -> None:
+        """Step 6; gives the key up where the centre says that its certificate opens no door."""
+        try:
+            await self._until_admitted(candidate)
+        except CertificateRevoked:
+            await in_thread(pending.clear)
+            raise
+        except CertificateNotAdmitted:
+            if await self._kept_for_s(pending) > _UNKNOWN_FOR_GOOD_S:
+                await in_thread(pending.clear)
+            raise
 
     async def _until_admitted(self, candidate: Profile) -> None:
         """Return when the centre admits the new certificate, or does not answer for long.
@@ -290,6 +276,11 @@ def _is_newer(stored: x509.Certificate | None, in_use: x509.Certificate) -> bool
     )
 
 
-def _passphrase(directory: Path) -> str | None:
+def _stored(profile: Profile, directory: Path) -> Profile:
+    return Profile.read(directory, profile.name, passphrase=profile.passphrase)
+
+
+def _passphrase(profile: Profile, directory: Path) -> str | None:
     """With which the profile's keys are encrypted; None where they are not."""
-    return profile_store.passphrase_in_use(directory, read_settings(directory / PROFILE_FILE))
+    settings = read_settings(directory / PROFILE_FILE)
+    return profile_store.passphrase_in_use(directory, settings, profile.passphrase)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.request
 
-from document_exchange.errors import ConfigurationError, Unavailable, VerificationFailed
+from document_exchange.errors import (
+    ConfigurationError,
+    ExchangeError,
+    Unavailable,
+    VerificationFailed,
+)
 from exchange_client.authority import EnrolmentClient
 from exchange_client.threads import in_thread
 from exchange_client.timing import Timing
@@ -16,6 +22,7 @@ from exchange_client.trust_bundle import TrustBundle
 
 _LARGEST_PEM_BYTES = 64 * 1024
 _FETCH_TIMEOUT_S = 10
+_ANSWER_TIMEOUT_S = 5
 
 
 async def trusted_bundle(
@@ -30,6 +37,7 @@ async def trusted_bundle(
     Raises:
         VerificationFailed: the fingerprint does not fit.
         Unavailable: nobody answers.
+        ConfigurationError: what answers is no authority's EnrolmentService.
     """
     if http:
         served = await in_thread(_fetched, http.rstrip("/"))
@@ -38,7 +46,11 @@ async def trusted_bundle(
         async with EnrolmentClient(address, shown, timing) as client:
             try:
                 served = await client.trust_bundle()
-            except ConfigurationError as error:
+            except ExchangeError as error:
+                if "UNIMPLEMENTED" in error.message:  # some other server that speaks HTTP/2
+                    raise _elsewhere(address, error.message) from error
+                if not isinstance(error, ConfigurationError):
+                    raise
                 raise ConfigurationError(
                     f"the server at {address} shows a certificate for another name, or is none of"
                     " the authority's: give --authority exactly as the operator gave it",
@@ -60,9 +72,9 @@ def _fetched(base: str) -> tuple[bytes, bytes, bytes]:
                 content: bytes = response.read(_LARGEST_PEM_BYTES + 1)
         except urllib.error.HTTPError as error:
             error.close()
-            raise Unavailable(f"{url} can't be fetched: {error}", address=url) from error
+            raise Unavailable(f"{url} can't be fetched: {error}", authority=url) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise Unavailable(f"{url} can't be fetched: {error}", address=url) from error
+            raise Unavailable(f"{url} can't be fetched: {error}", authority=url) from error
         if len(content) > _LARGEST_PEM_BYTES:
             raise VerificationFailed(f"{url} is too large for a certificate")
         return content
@@ -71,13 +83,54 @@ def _fetched(base: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _shown_certificate(address: str) -> bytes:
-    """PEM of the certificate that the server at ``address`` shows; it proves nothing."""
+    """PEM of the certificate that the server at ``address`` shows; it proves nothing.
+
+    1. TCP: whether anybody listens.
+    2. TLS, with HTTP/2 as gRPC has it; without a certificate of our own, as enrolment is.
+    3. HTTP/2: its server speaks first. One that wants a certificate closes instead (in TLS 1.3
+       only now), and gRPC would try again and again what can't succeed.
+
+    Raises:
+        Unavailable: nobody listens.
+        ConfigurationError: somebody else does.
+    """
     host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    unchecked.set_alpn_protocols(["h2"])
     try:
-        shown = ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=_FETCH_TIMEOUT_S)
+        # 1. TCP.
+        connected = socket.create_connection((host, int(port)), timeout=_FETCH_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise Unavailable(
             f"the authority at {address} can't be reached ({error}): check --authority",
-            address=address,
+            authority=address,
         ) from error
-    return shown.encode()
+    with connected:
+        connected.settimeout(_ANSWER_TIMEOUT_S)
+        try:
+            # 2. TLS.
+            with unchecked.wrap_socket(connected, server_hostname=host) as shown:
+                der = shown.getpeercert(binary_form=True)
+                # 3. HTTP/2.
+                greeted = shown.selected_alpn_protocol() == "h2" and shown.recv(1) != b""
+        except TimeoutError as error:
+            raise Unavailable(
+                f"what listens at {address} does not answer in {_ANSWER_TIMEOUT_S} s: it is busy,"
+                " or not the enrolment address of an authority: check --authority",
+                authority=address,
+            ) from error
+        except OSError as error:
+            raise _elsewhere(address, str(error)) from error
+    if der is None or not greeted:
+        raise _elsewhere(address, "it closes the connection of a caller without a certificate")
+    return ssl.DER_cert_to_PEM_cert(der).encode()
+
+
+def _elsewhere(address: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"this is not the enrolment address of an authority: {address} ({why}). Give --authority"
+        " exactly as the operator gave it; the usual port is 7452",
+        address=address,
+    )

@@ -80,7 +80,9 @@ class _VerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verb.ValueType],
     VERB_UNSPECIFIED: _Verb.ValueType  # 0
     """Not set; refused."""
     VERB_PUT: _Verb.ValueType  # 1
-    """Make the registry say what the entry says; a status that is not set stays as it is."""
+    """Make the registry say what the entry says. A status counts for a new entry alone: of one that
+    is there, another status than its own is refused, and one that is not set stays as it is.
+    """
     VERB_SUSPEND: _Verb.ValueType  # 2
     """For a while it may not call (units, systems, staff). Of the entry only the key counts."""
     VERB_RESUME: _Verb.ValueType  # 3
@@ -96,7 +98,9 @@ class Verb(_Verb, metaclass=_VerbEnumTypeWrapper):
 VERB_UNSPECIFIED: Verb.ValueType  # 0
 """Not set; refused."""
 VERB_PUT: Verb.ValueType  # 1
-"""Make the registry say what the entry says; a status that is not set stays as it is."""
+"""Make the registry say what the entry says. A status counts for a new entry alone: of one that
+is there, another status than its own is refused, and one that is not set stays as it is.
+"""
 VERB_SUSPEND: Verb.ValueType  # 2
 """For a while it may not call (units, systems, staff). Of the entry only the key counts."""
 VERB_RESUME: Verb.ValueType  # 3
@@ -478,10 +482,15 @@ class ApplyChangesRequest(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """Only say what would differ."""
     reason: _builtins.str
     """Why; becomes part of the event."""
+    version: _builtins.int
+    """The version of the entries upon which this was decided, as ListEntries gives it. If there is
+    another by now, and the changes make a difference, they are refused as ENTRIES_CHANGED. 0: any.
+    """
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
         """At most 2000."""
@@ -492,10 +501,11 @@ class ApplyChangesRequest(_message.Message):
         changes: _abc.Iterable[Global___Change] | None = ...,
         dry_run: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "dry_run", b"dry_run", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "dry_run", b"dry_run", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -613,8 +623,11 @@ class ListEntriesResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty when there are no more."""
+    version: _builtins.int
+    """Of all entries of every kind; rises with each change."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
         """By key."""
@@ -624,10 +637,11 @@ class ListEntriesResponse(_message.Message):
         *,
         entries: _abc.Iterable[Global___Entry] | None = ...,
         next_page_token: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -705,7 +719,7 @@ class ListProposalsRequest(_message.Message):
     standing: Global___ProposalStanding.ValueType
     """Only in this standing."""
     page_size: _builtins.int
-    """At most this many; 0 means 100, more than 1000 means 1000."""
+    """At most this many; 0 or more than 20 means 20. There may be fewer, if they are large."""
     page_token: _builtins.str
     """next_page_token of the page before; empty for the first page."""
     def __init__(
@@ -750,6 +764,52 @@ class ListProposalsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProposalsResponse: _TypeAlias = ListProposalsResponse  # noqa: Y015
+
+@_typing.final
+class GetProposalRequest(_message.Message):
+    """Which proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    proposal_id: _builtins.str
+    """UUIDv7."""
+    def __init__(
+        self,
+        *,
+        proposal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal_id", b"proposal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProposalRequest: _TypeAlias = GetProposalRequest  # noqa: Y015
+
+@_typing.final
+class GetProposalResponse(_message.Message):
+    """The proposal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proposal(self) -> Global___Proposal:
+        """As it stands."""
+
+    def __init__(
+        self,
+        *,
+        proposal: Global___Proposal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProposalResponse: _TypeAlias = GetProposalResponse  # noqa: Y015
 
 @_typing.final
 class DecideProposalRequest(_message.Message):

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class AdminServiceStub:
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     def __init__(self, channel):
@@ -51,6 +51,11 @@ class AdminServiceStub:
                 request_serializer=document__exchange_dot_v1_dot_admin__pb2.ListProposalsRequest.SerializeToString,
                 response_deserializer=document__exchange_dot_v1_dot_admin__pb2.ListProposalsResponse.FromString,
                 _registered_method=True)
+        self.GetProposal = channel.unary_unary(
+                '/document_exchange.v1.AdminService/GetProposal',
+                request_serializer=document__exchange_dot_v1_dot_admin__pb2.GetProposalRequest.SerializeToString,
+                response_deserializer=document__exchange_dot_v1_dot_admin__pb2.GetProposalResponse.FromString,
+                _registered_method=True)
         self.DecideProposal = channel.unary_unary(
                 '/document_exchange.v1.AdminService/DecideProposal',
                 request_serializer=document__exchange_dot_v1_dot_admin__pb2.DecideProposalRequest.SerializeToString,
@@ -60,7 +65,7 @@ class AdminServiceStub:
 
 class AdminServiceServicer:
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     def ListEntries(self, request, context):
@@ -80,6 +85,13 @@ class AdminServiceServicer:
 
     def ListProposals(self, request, context):
         """Proposals, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProposal(self, request, context):
+        """One proposal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +123,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=document__exchange_dot_v1_dot_admin__pb2.ListProposalsRequest.FromString,
                     response_serializer=document__exchange_dot_v1_dot_admin__pb2.ListProposalsResponse.SerializeToString,
             ),
+            'GetProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProposal,
+                    request_deserializer=document__exchange_dot_v1_dot_admin__pb2.GetProposalRequest.FromString,
+                    response_serializer=document__exchange_dot_v1_dot_admin__pb2.GetProposalResponse.SerializeToString,
+            ),
             'DecideProposal': grpc.unary_unary_rpc_method_handler(
                     servicer.DecideProposal,
                     request_deserializer=document__exchange_dot_v1_dot_admin__pb2.DecideProposalRequest.FromString,
@@ -126,7 +143,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     @staticmethod
@@ -200,6 +217,33 @@ class AdminService:
             '/document_exchange.v1.AdminService/ListProposals',
             document__exchange_dot_v1_dot_admin__pb2.ListProposalsRequest.SerializeToString,
             document__exchange_dot_v1_dot_admin__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/document_exchange.v1.AdminService/GetProposal',
+            document__exchange_dot_v1_dot_admin__pb2.GetProposalRequest.SerializeToString,
+            document__exchange_dot_v1_dot_admin__pb2.GetProposalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,7 @@ GRPC_VERSION: str
 
 class AdminServiceStub:
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     @_typing.overload
@@ -45,6 +45,8 @@ class AdminServiceStub:
     """
     ListProposals: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListProposalsRequest, _admin_pb2.ListProposalsResponse]
     """Proposals, newest first."""
+    GetProposal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetProposalRequest, _admin_pb2.GetProposalResponse]
+    """One proposal."""
     DecideProposal: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DecideProposalRequest, _admin_pb2.DecideProposalResponse]
     """A second member of security staff approves a proposal, which applies it, or rejects it. Whoever
     proposed it may only reject it.
@@ -53,7 +55,7 @@ class AdminServiceStub:
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -65,6 +67,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ListProposals: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListProposalsRequest, _admin_pb2.ListProposalsResponse]  # type: ignore[assignment]
     """Proposals, newest first."""
+    GetProposal: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetProposalRequest, _admin_pb2.GetProposalResponse]  # type: ignore[assignment]
+    """One proposal."""
     DecideProposal: _aio.UnaryUnaryMultiCallable[_admin_pb2.DecideProposalRequest, _admin_pb2.DecideProposalResponse]  # type: ignore[assignment]
     """A second member of security staff approves a proposal, which applies it, or rejects it. Whoever
     proposed it may only reject it.
@@ -72,7 +76,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For staff, over mutual TLS. Operators keep units, systems, groups, regions, lines of business and
-    quotas; security staff keep staff and routes; auditors read.
+    quotas; security staff keep staff, routes, and for whom units act; auditors read.
     """
 
     @_abc_1.abstractmethod
@@ -100,6 +104,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListProposalsResponse, _abc.Awaitable[_admin_pb2.ListProposalsResponse]]:
         """Proposals, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetProposal(
+        self,
+        request: _admin_pb2.GetProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetProposalResponse, _abc.Awaitable[_admin_pb2.GetProposalResponse]]:
+        """One proposal."""
 
     @_abc_1.abstractmethod
     def DecideProposal(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$document_exchange/v1/authority.proto\x12\x14\x64ocument_exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0bTrustBundle\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x0e\n\x06tls_ca\x18\x02 \x01(\x0c\x12\x0f\n\x07seal_ca\x18\x03 \x01(\x0c\"Y\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x16\n\x0esystem_request\x18\x02 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x03 \x01(\x0c\x12\x0c\n\x04unit\x18\x04 \x01(\t\"\xa5\x02\n\rEnrolResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x1a\n\x12system_certificate\x18\x02 \x01(\x0c\x12\x39\n\rseal_standing\x18\x03 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x18\n\x10seal_certificate\x18\x04 \x01(\x0c\x12\x13\n\x0bseal_reason\x18\x05 \x01(\t\x12\x30\n\x05trust\x18\x06 \x01(\x0b\x32!.document_exchange.v1.TrustBundle\x12\x16\n\x0e\x63\x65ntre_address\x18\x07 \x01(\t\x12\x19\n\x11\x61uthority_address\x18\x08 \x01(\t\x12\x17\n\x0fseal_key_sha256\x18\t \x01(\t\"\x17\n\x15GetTrustBundleRequest\"J\n\x16GetTrustBundleResponse\x12\x30\n\x05trust\x18\x01 \x01(\x0b\x32!.document_exchange.v1.TrustBundle\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"$\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"6\n\x10RenewSealRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"(\n\x11RenewSealResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\x1f\n\rGetCrlRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\"\x1d\n\x0eGetCrlResponse\x12\x0b\n\x03\x63rl\x18\x01 \x01(\x0c\"b\n\x11IssueTokenRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0e\n\x06system\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\r\n\x05staff\x18\x04 \x01(\t\x12\x12\n\nlifetime_s\x18\x05 \x01(\x03\"\x9a\x01\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10root_fingerprint\x18\x04 \x01(\t\x12\x19\n\x11\x65nrolment_address\x18\x05 \x01(\t\"\xaa\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0e\n\x06system\x18\x03 \x01(\t\x12\x0c\n\x04seal\x18\x04 \x01(\t\x12\r\n\x05staff\x18\x05 \x01(\t\x12\x35\n\x08standing\x18\x06 \x01(\x0e\x32#.document_exchange.v1.TokenStanding\x12\x11\n\tissued_by\x18\x07 \x01(\t\x12-\n\tissued_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x11ListTokensRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x35\n\x08standing\x18\x02 \x01(\x0e\x32#.document_exchange.v1.TokenStanding\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x12ListTokensResponse\x12+\n\x06tokens\x18\x01 \x03(\x0b\x32\x1b.document_exchange.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x14WithdrawTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x17\n\x15WithdrawTokenResponse\"\x8d\x02\n\x0bSealRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\x12\n\nkey_sha256\x18\x04 \x01(\t\x12\x34\n\x08standing\x18\x05 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x30\n\x0crequested_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndecided_by\x18\x07 \x01(\t\x12.\n\ndecided_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\t \x01(\t\"\x84\x01\n\x17ListSealRequestsRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x34\n\x08standing\x18\x02 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x18ListSealRequestsResponse\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.document_exchange.v1.SealRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x12\x41pproveSealRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nkey_sha256\x18\x02 \x01(\t\x12\x0e\n\x06reject\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"I\n\x13\x41pproveSealResponse\x12\x32\n\x07request\x18\x01 \x01(\x0b\x32!.document_exchange.v1.SealRequest\"D\n\rRevokeRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"N\n\x0eRevokeResponse\x12<\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\'.document_exchange.v1.CertificateRecord\"\xc2\x02\n\x11\x43\x65rtificateRecord\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0f\n\x07profile\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12.\n\nnot_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tissued_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11revocation_reason\x18\n \x01(\t\"\x8c\x01\n\x17ListCertificatesRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x12\n\nvalid_only\x18\x03 \x01(\x08\x12\x17\n\x0f\x65nding_within_s\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"r\n\x18ListCertificatesResponse\x12=\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\'.document_exchange.v1.CertificateRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x96\x01\n\x0cSealStanding\x12\x1d\n\x19SEAL_STANDING_UNSPECIFIED\x10\x00\x12\x16\n\x12SEAL_STANDING_NONE\x10\x01\x12\x19\n\x15SEAL_STANDING_PENDING\x10\x02\x12\x18\n\x14SEAL_STANDING_ISSUED\x10\x03\x12\x1a\n\x16SEAL_STANDING_REJECTED\x10\x04*\x9b\x01\n\rTokenStanding\x12\x1e\n\x1aTOKEN_STANDING_UNSPECIFIED\x10\x00\x12\x17\n\x13TOKEN_STANDING_OPEN\x10\x01\x12\x17\n\x13TOKEN_STANDING_USED\x10\x02\x12\x1a\n\x16TOKEN_STANDING_EXPIRED\x10\x03\x12\x1c\n\x18TOKEN_STANDING_WITHDRAWN\x10\x04\x32\xd1\x01\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".document_exchange.v1.EnrolRequest\x1a#.document_exchange.v1.EnrolResponse\x12k\n\x0eGetTrustBundle\x12+.document_exchange.v1.GetTrustBundleRequest\x1a,.document_exchange.v1.GetTrustBundleResponse2\xe2\x07\n\x10\x41uthorityService\x12P\n\x05Renew\x12\".document_exchange.v1.RenewRequest\x1a#.document_exchange.v1.RenewResponse\x12\\\n\tRenewSeal\x12&.document_exchange.v1.RenewSealRequest\x1a\'.document_exchange.v1.RenewSealResponse\x12S\n\x06GetCrl\x12#.document_exchange.v1.GetCrlRequest\x1a$.document_exchange.v1.GetCrlResponse\x12_\n\nIssueToken\x12\'.document_exchange.v1.IssueTokenRequest\x1a(.document_exchange.v1.IssueTokenResponse\x12_\n\nListTokens\x12\'.document_exchange.v1.ListTokensRequest\x1a(.document_exchange.v1.ListTokensResponse\x12h\n\rWithdrawToken\x12*.document_exchange.v1.WithdrawTokenRequest\x1a+.document_exchange.v1.WithdrawTokenResponse\x12q\n\x10ListSealRequests\x12-.document_exchange.v1.ListSealRequestsRequest\x1a..document_exchange.v1.ListSealRequestsResponse\x12\x62\n\x0b\x41pproveSeal\x12(.document_exchange.v1.ApproveSealRequest\x1a).document_exchange.v1.ApproveSealResponse\x12S\n\x06Revoke\x12#.document_exchange.v1.RevokeRequest\x1a$.document_exchange.v1.RevokeResponse\x12q\n\x10ListCertificates\x12-.document_exchange.v1.ListCertificatesRequest\x1a..document_exchange.v1.ListCertificatesResponseBs\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$document_exchange/v1/authority.proto\x12\x14\x64ocument_exchange.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x0bTrustBundle\x12\x0c\n\x04root\x18\x01 \x01(\x0c\x12\x0e\n\x06tls_ca\x18\x02 \x01(\x0c\x12\x0f\n\x07seal_ca\x18\x03 \x01(\x0c\"Y\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x16\n\x0esystem_request\x18\x02 \x01(\x0c\x12\x14\n\x0cseal_request\x18\x03 \x01(\x0c\x12\x0c\n\x04unit\x18\x04 \x01(\t\"\xa5\x02\n\rEnrolResponse\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x1a\n\x12system_certificate\x18\x02 \x01(\x0c\x12\x39\n\rseal_standing\x18\x03 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x18\n\x10seal_certificate\x18\x04 \x01(\x0c\x12\x13\n\x0bseal_reason\x18\x05 \x01(\t\x12\x30\n\x05trust\x18\x06 \x01(\x0b\x32!.document_exchange.v1.TrustBundle\x12\x16\n\x0e\x63\x65ntre_address\x18\x07 \x01(\t\x12\x19\n\x11\x61uthority_address\x18\x08 \x01(\t\x12\x17\n\x0fseal_key_sha256\x18\t \x01(\t\"\x17\n\x15GetTrustBundleRequest\"J\n\x16GetTrustBundleResponse\x12\x30\n\x05trust\x18\x01 \x01(\x0b\x32!.document_exchange.v1.TrustBundle\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"$\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"6\n\x10RenewSealRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"(\n\x11RenewSealResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\x1f\n\rGetCrlRequest\x12\x0e\n\x06issuer\x18\x01 \x01(\t\"\x1d\n\x0eGetCrlResponse\x12\x0b\n\x03\x63rl\x18\x01 \x01(\x0c\"`\n\x11IssueTokenRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0e\n\x06system\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\x12\n\nlifetime_s\x18\x05 \x01(\x03J\x04\x08\x04\x10\x05R\x05staff\"\x9a\x01\n\x12IssueTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08token_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10root_fingerprint\x18\x04 \x01(\t\x12\x19\n\x11\x65nrolment_address\x18\x05 \x01(\t\"\xaa\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0e\n\x06system\x18\x03 \x01(\t\x12\x0c\n\x04seal\x18\x04 \x01(\t\x12\r\n\x05staff\x18\x05 \x01(\t\x12\x35\n\x08standing\x18\x06 \x01(\x0e\x32#.document_exchange.v1.TokenStanding\x12\x11\n\tissued_by\x18\x07 \x01(\t\x12-\n\tissued_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x11ListTokensRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x35\n\x08standing\x18\x02 \x01(\x0e\x32#.document_exchange.v1.TokenStanding\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x12ListTokensResponse\x12+\n\x06tokens\x18\x01 \x03(\x0b\x32\x1b.document_exchange.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x14WithdrawTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\x17\n\x15WithdrawTokenResponse\"\x8d\x02\n\x0bSealRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04seal\x18\x03 \x01(\t\x12\x12\n\nkey_sha256\x18\x04 \x01(\t\x12\x34\n\x08standing\x18\x05 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x30\n\x0crequested_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndecided_by\x18\x07 \x01(\t\x12.\n\ndecided_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\t \x01(\t\"\x84\x01\n\x17ListSealRequestsRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x34\n\x08standing\x18\x02 \x01(\x0e\x32\".document_exchange.v1.SealStanding\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x18ListSealRequestsResponse\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.document_exchange.v1.SealRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x12\x41pproveSealRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nkey_sha256\x18\x02 \x01(\t\x12\x0e\n\x06reject\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"I\n\x13\x41pproveSealResponse\x12\x32\n\x07request\x18\x01 \x01(\x0b\x32!.document_exchange.v1.SealRequest\"D\n\rRevokeRequest\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"N\n\x0eRevokeResponse\x12<\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\'.document_exchange.v1.CertificateRecord\"\xc2\x02\n\x11\x43\x65rtificateRecord\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x0e\n\x06serial\x18\x02 \x01(\t\x12\x10\n\x08identity\x18\x03 \x01(\t\x12\x0f\n\x07profile\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12.\n\nnot_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tissued_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11revocation_reason\x18\n \x01(\t\"\x8c\x01\n\x17ListCertificatesRequest\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\t\x12\x12\n\nvalid_only\x18\x03 \x01(\x08\x12\x17\n\x0f\x65nding_within_s\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"r\n\x18ListCertificatesResponse\x12=\n\x0c\x63\x65rtificates\x18\x01 \x03(\x0b\x32\'.document_exchange.v1.CertificateRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x96\x01\n\x0cSealStanding\x12\x1d\n\x19SEAL_STANDING_UNSPECIFIED\x10\x00\x12\x16\n\x12SEAL_STANDING_NONE\x10\x01\x12\x19\n\x15SEAL_STANDING_PENDING\x10\x02\x12\x18\n\x14SEAL_STANDING_ISSUED\x10\x03\x12\x1a\n\x16SEAL_STANDING_REJECTED\x10\x04*\x9b\x01\n\rTokenStanding\x12\x1e\n\x1aTOKEN_STANDING_UNSPECIFIED\x10\x00\x12\x17\n\x13TOKEN_STANDING_OPEN\x10\x01\x12\x17\n\x13TOKEN_STANDING_USED\x10\x02\x12\x1a\n\x16TOKEN_STANDING_EXPIRED\x10\x03\x12\x1c\n\x18TOKEN_STANDING_WITHDRAWN\x10\x04\x32\xd1\x01\n\x10\x45nrolmentService\x12P\n\x05\x45nrol\x12\".document_exchange.v1.EnrolRequest\x1a#.document_exchange.v1.EnrolResponse\x12k\n\x0eGetTrustBundle\x12+.document_exchange.v1.GetTrustBundleRequest\x1a,.document_exchange.v1.GetTrustBundleResponse2\xe2\x07\n\x10\x41uthorityService\x12P\n\x05Renew\x12\".document_exchange.v1.RenewRequest\x1a#.document_exchange.v1.RenewResponse\x12\\\n\tRenewSeal\x12&.document_exchange.v1.RenewSealRequest\x1a\'.document_exchange.v1.RenewSealResponse\x12S\n\x06GetCrl\x12#.document_exchange.v1.GetCrlRequest\x1a$.document_exchange.v1.GetCrlResponse\x12_\n\nIssueToken\x12\'.document_exchange.v1.IssueTokenRequest\x1a(.document_exchange.v1.IssueTokenResponse\x12_\n\nListTokens\x12\'.document_exchange.v1.ListTokensRequest\x1a(.document_exchange.v1.ListTokensResponse\x12h\n\rWithdrawToken\x12*.document_exchange.v1.WithdrawTokenRequest\x1a+.document_exchange.v1.WithdrawTokenResponse\x12q\n\x10ListSealRequests\x12-.document_exchange.v1.ListSealRequestsRequest\x1a..document_exchange.v1.ListSealRequestsResponse\x12\x62\n\x0b\x41pproveSeal\x12(.document_exchange.v1.ApproveSealRequest\x1a).document_exchange.v1.ApproveSealResponse\x12S\n\x06Revoke\x12#.document_exchange.v1.RevokeRequest\x1a$.document_exchange.v1.RevokeResponse\x12q\n\x10ListCertificates\x12-.document_exchange.v1.ListCertificatesRequest\x1a..document_exchange.v1.ListCertificatesResponseBs\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'document_exchange.v1.author
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.documentexchange.v1P\001Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\252\002\023DocumentExchange.V1'
-  _globals['_SEALSTANDING']._serialized_start=3141
-  _globals['_SEALSTANDING']._serialized_end=3291
-  _globals['_TOKENSTANDING']._serialized_start=3294
-  _globals['_TOKENSTANDING']._serialized_end=3449
+  _globals['_SEALSTANDING']._serialized_start=3139
+  _globals['_SEALSTANDING']._serialized_end=3289
+  _globals['_TOKENSTANDING']._serialized_start=3292
+  _globals['_TOKENSTANDING']._serialized_end=3447
   _globals['_TRUSTBUNDLE']._serialized_start=95
   _globals['_TRUSTBUNDLE']._serialized_end=155
   _globals['_ENROLREQUEST']._serialized_start=157
@@ -60,41 +60,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCRLRESPONSE']._serialized_start=847
   _globals['_GETCRLRESPONSE']._serialized_end=876
   _globals['_ISSUETOKENREQUEST']._serialized_start=878
-  _globals['_ISSUETOKENREQUEST']._serialized_end=976
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=979
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=1133
-  _globals['_TOKEN']._serialized_start=1136
-  _globals['_TOKEN']._serialized_end=1434
-  _globals['_LISTTOKENSREQUEST']._serialized_start=1436
-  _globals['_LISTTOKENSREQUEST']._serialized_end=1563
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=1565
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1655
-  _globals['_WITHDRAWTOKENREQUEST']._serialized_start=1657
-  _globals['_WITHDRAWTOKENREQUEST']._serialized_end=1697
-  _globals['_WITHDRAWTOKENRESPONSE']._serialized_start=1699
-  _globals['_WITHDRAWTOKENRESPONSE']._serialized_end=1722
-  _globals['_SEALREQUEST']._serialized_start=1725
-  _globals['_SEALREQUEST']._serialized_end=1994
-  _globals['_LISTSEALREQUESTSREQUEST']._serialized_start=1997
-  _globals['_LISTSEALREQUESTSREQUEST']._serialized_end=2129
-  _globals['_LISTSEALREQUESTSRESPONSE']._serialized_start=2131
-  _globals['_LISTSEALREQUESTSRESPONSE']._serialized_end=2235
-  _globals['_APPROVESEALREQUEST']._serialized_start=2237
-  _globals['_APPROVESEALREQUEST']._serialized_end=2329
-  _globals['_APPROVESEALRESPONSE']._serialized_start=2331
-  _globals['_APPROVESEALRESPONSE']._serialized_end=2404
-  _globals['_REVOKEREQUEST']._serialized_start=2406
-  _globals['_REVOKEREQUEST']._serialized_end=2474
-  _globals['_REVOKERESPONSE']._serialized_start=2476
-  _globals['_REVOKERESPONSE']._serialized_end=2554
-  _globals['_CERTIFICATERECORD']._serialized_start=2557
-  _globals['_CERTIFICATERECORD']._serialized_end=2879
-  _globals['_LISTCERTIFICATESREQUEST']._serialized_start=2882
-  _globals['_LISTCERTIFICATESREQUEST']._serialized_end=3022
-  _globals['_LISTCERTIFICATESRESPONSE']._serialized_start=3024
-  _globals['_LISTCERTIFICATESRESPONSE']._serialized_end=3138
-  _globals['_ENROLMENTSERVICE']._serialized_start=3452
-  _globals['_ENROLMENTSERVICE']._serialized_end=3661
-  _globals['_AUTHORITYSERVICE']._serialized_start=3664
-  _globals['_AUTHORITYSERVICE']._serialized_end=4658
+  _globals['_ISSUETOKENREQUEST']._serialized_end=974
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=977
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=1131
+  _globals['_TOKEN']._serialized_start=1134
+  _globals['_TOKEN']._serialized_end=1432
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1434
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1561
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1563
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1653
+  _globals['_WITHDRAWTOKENREQUEST']._serialized_start=1655
+  _globals['_WITHDRAWTOKENREQUEST']._serialized_end=1695
+  _globals['_WITHDRAWTOKENRESPONSE']._serialized_start=1697
+  _globals['_WITHDRAWTOKENRESPONSE']._serialized_end=1720
+  _globals['_SEALREQUEST']._serialized_start=1723
+  _globals['_SEALREQUEST']._serialized_end=1992
+  _globals['_LISTSEALREQUESTSREQUEST']._serialized_start=1995
+  _globals['_LISTSEALREQUESTSREQUEST']._serialized_end=2127
+  _globals['_LISTSEALREQUESTSRESPONSE']._serialized_start=2129
+  _globals['_LISTSEALREQUESTSRESPONSE']._serialized_end=2233
+  _globals['_APPROVESEALREQUEST']._serialized_start=2235
+  _globals['_APPROVESEALREQUEST']._serialized_end=2327
+  _globals['_APPROVESEALRESPONSE']._serialized_start=2329
+  _globals['_APPROVESEALRESPONSE']._serialized_end=2402
+  _globals['_REVOKEREQUEST']._serialized_start=2404
+  _globals['_REVOKEREQUEST']._serialized_end=2472
+  _globals['_REVOKERESPONSE']._serialized_start=2474
+  _globals['_REVOKERESPONSE']._serialized_end=2552
+  _globals['_CERTIFICATERECORD']._serialized_start=2555
+  _globals['_CERTIFICATERECORD']._serialized_end=2877
+  _globals['_LISTCERTIFICATESREQUEST']._serialized_start=2880
+  _globals['_LISTCERTIFICATESREQUEST']._serialized_end=3020
+  _globals['_LISTCERTIFICATESRESPONSE']._serialized_start=3022
+  _globals['_LISTCERTIFICATESRESPONSE']._serialized_end=3136
+  _globals['_ENROLMENTSERVICE']._serialized_start=3450
+  _globals['_ENROLMENTSERVICE']._serialized_end=3659
+  _globals['_AUTHORITYSERVICE']._serialized_start=3662
+  _globals['_AUTHORITYSERVICE']._serialized_end=4656
 # @@protoc_insertion_point(module_scope)

@@ -392,14 +392,13 @@ Global___GetCrlResponse: _TypeAlias = GetCrlResponse  # noqa: Y015
 
 @_typing.final
 class IssueTokenRequest(_message.Message):
-    """For whom. Either unit and system, or staff."""
+    """For whom."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNIT_FIELD_NUMBER: _builtins.int
     SYSTEM_FIELD_NUMBER: _builtins.int
     SEAL_FIELD_NUMBER: _builtins.int
-    STAFF_FIELD_NUMBER: _builtins.int
     LIFETIME_S_FIELD_NUMBER: _builtins.int
     unit: _builtins.str
     """The unit."""
@@ -407,8 +406,6 @@ class IssueTokenRequest(_message.Message):
     """The name of its system."""
     seal: _builtins.str
     """The name of its seal; empty: the token is without a seal."""
-    staff: _builtins.str
-    """The name of a registered member of staff."""
     lifetime_s: _builtins.int
     """How long it may be used; 0 means 24 hours; at most 30 days."""
     def __init__(
@@ -417,12 +414,11 @@ class IssueTokenRequest(_message.Message):
         unit: _builtins.str = ...,
         system: _builtins.str = ...,
         seal: _builtins.str = ...,
-        staff: _builtins.str = ...,
         lifetime_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime_s", b"lifetime_s", "seal", b"seal", "staff", b"staff", "system", b"system", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lifetime_s", b"lifetime_s", "seal", b"seal", "system", b"system", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -238,7 +238,8 @@ class AuthorityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueToken(self, request, context):
-        """Operators: a one-use token for a system of a unit (with or without a seal), or for staff.
+        """Operators: a one-use token for a system of a unit, with or without a seal. Those for staff are
+        issued at the authority itself alone, so that no operator makes an administrator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -107,7 +107,9 @@ class AuthorityServiceStub:
     GetCrl: _grpc.UnaryUnaryMultiCallable[_authority_pb2.GetCrlRequest, _authority_pb2.GetCrlResponse]
     """The newest revocation list of an issuing authority."""
     IssueToken: _grpc.UnaryUnaryMultiCallable[_authority_pb2.IssueTokenRequest, _authority_pb2.IssueTokenResponse]
-    """Operators: a one-use token for a system of a unit (with or without a seal), or for staff."""
+    """Operators: a one-use token for a system of a unit, with or without a seal. Those for staff are
+    issued at the authority itself alone, so that no operator makes an administrator.
+    """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_authority_pb2.ListTokensRequest, _authority_pb2.ListTokensResponse]
     """Staff: tokens that were issued; never the tokens themselves."""
     WithdrawToken: _grpc.UnaryUnaryMultiCallable[_authority_pb2.WithdrawTokenRequest, _authority_pb2.WithdrawTokenResponse]
@@ -137,7 +139,9 @@ class AuthorityServiceAsyncStub(AuthorityServiceStub):
     GetCrl: _aio.UnaryUnaryMultiCallable[_authority_pb2.GetCrlRequest, _authority_pb2.GetCrlResponse]  # type: ignore[assignment]
     """The newest revocation list of an issuing authority."""
     IssueToken: _aio.UnaryUnaryMultiCallable[_authority_pb2.IssueTokenRequest, _authority_pb2.IssueTokenResponse]  # type: ignore[assignment]
-    """Operators: a one-use token for a system of a unit (with or without a seal), or for staff."""
+    """Operators: a one-use token for a system of a unit, with or without a seal. Those for staff are
+    issued at the authority itself alone, so that no operator makes an administrator.
+    """
     ListTokens: _aio.UnaryUnaryMultiCallable[_authority_pb2.ListTokensRequest, _authority_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Staff: tokens that were issued; never the tokens themselves."""
     WithdrawToken: _aio.UnaryUnaryMultiCallable[_authority_pb2.WithdrawTokenRequest, _authority_pb2.WithdrawTokenResponse]  # type: ignore[assignment]
@@ -188,7 +192,9 @@ class AuthorityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _authority_pb2.IssueTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_authority_pb2.IssueTokenResponse, _abc.Awaitable[_authority_pb2.IssueTokenResponse]]:
-        """Operators: a one-use token for a system of a unit (with or without a seal), or for staff."""
+        """Operators: a one-use token for a system of a unit, with or without a seal. Those for staff are
+        issued at the authority itself alone, so that no operator makes an administrator.
+        """
 
     @_abc_1.abstractmethod
     def ListTokens(

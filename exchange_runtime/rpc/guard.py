@@ -2,9 +2,10 @@
 
 In this order: TLS version and certificate, identity, allow-list of the method, status of the
 certificate in the registry, the caller's share of open calls, its quota, shutting down, time
-limit. It also turns our errors into gRPC's (one place), records denials as events, binds what the
-logs of the call carry, and sees to it that an early answer reaches a client that is still sending
-(``unread``).
+limit. Whether a stream's caller is still admitted is asked once a second while it is open
+(``open_streams``). The guard also turns our errors into gRPC's (one place), records denials as
+events, binds what the logs of the call carry, and sees to it that an early answer reaches a client
+that is still sending (``unread``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractContextManager,
     ExitStack,
@@ -20,7 +21,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import grpc
@@ -37,6 +38,7 @@ from exchange_runtime.metrics import CallMetrics, MeasuredCall
 from exchange_runtime.rpc import caller
 from exchange_runtime.rpc.answers import refuse, within
 from exchange_runtime.rpc.decoding import ReadableRequests, lenient, readable
+from exchange_runtime.rpc.open_streams import OpenStreams
 from exchange_runtime.rpc.unread import Request, read_out
 from exchange_runtime.values import Principal
 
@@ -45,8 +47,8 @@ log = structlog.get_logger(__name__)
 Context = Any
 """grpc.aio.ServicerContext of whatever request and response."""
 
-
-_LOOK_EVERY_S = 1.0
+_GOODBYE_S = 0.25
+"""How long a client that is admitted no longer may go on sending to get its answer undisturbed."""
 
 
 class Drain:
@@ -123,6 +125,10 @@ class Guard(grpc.aio.ServerInterceptor):
     upload_limit_s: float
     quotas: Places | None = None
     """Asked after ``calls``."""
+    _streams: OpenStreams = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_streams", OpenStreams(self.still_admitted))
 
     async def intercept_service(
         self,
@@ -148,6 +154,13 @@ class Guard(grpc.aio.ServerInterceptor):
         """Raise when the caller of an open stream may no longer call."""
         self.admission.still_admitted(principal)
 
+    def _is_admitted(self, principal: Principal) -> bool:
+        try:
+            self.still_admitted(principal)
+        except ExchangeError:
+            return False
+        return True
+
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def wrapped(request: Any, context: Context) -> Any:
             async with self._call(method, context):
@@ -158,22 +171,24 @@ class Guard(grpc.aio.ServerInterceptor):
     def _upload(self, method: str, behaviour: Any) -> Any:
         async def wrapped(requests: AsyncIterator[Request], context: Context) -> Any:
             async with self._call(method, context, requests):
-                response = await within(
-                    self.upload_limit_s, behaviour(ReadableRequests(requests), context)
-                )
+                with self._streams.admitted(caller.current()):
+                    response = await within(
+                        self.upload_limit_s, behaviour(ReadableRequests(requests), context)
+                    )
                 await read_out(requests)
                 return response
 
         return wrapped
 
     def _streaming(self, method: str, behaviour: Any) -> Any:
-        async def wrapped(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with (
-                self._call(method, context),
-                aclosing(behaviour(_one_or_many(request), context)) as responses,
-            ):
-                async for response in responses:
-                    yield response
+        """Writes itself, so that also a write that waits for its reader can be ended."""
+
+        async def wrapped(request: Any, context: Context) -> None:
+            async with self._call(method, context):
+                with self._streams.admitted(caller.current()):
+                    async with aclosing(behaviour(_one_or_many(request), context)) as responses:
+                        async for response in responses:
+                            await context.write(response)
 
         return wrapped
 
@@ -182,21 +197,10 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def wrapped(request: Any, context: Context) -> None:
             async with self._call(method, context):
-                await self._while_admitted(behaviour(_one_or_many(request), context))
+                with self._streams.admitted(caller.current()):
+                    await behaviour(_one_or_many(request), context)
 
         return wrapped
-
-    async def _while_admitted(self, response: Coroutine[Any, Any, None]) -> None:
-        """For behaviours that do not look themselves whether their caller may still call."""
-        principal = caller.current()
-        task = asyncio.create_task(response)
-        try:
-            while not (await asyncio.wait({task}, timeout=_LOOK_EVERY_S))[0]:
-                self.still_admitted(principal)
-            await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
     async def _call(
@@ -254,7 +258,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
         Args:
             requests: what the client is still sending, if it is to be waited for. Only who was
-                admitted is: whoever else may connect must not hold calls open.
+                admitted is: whoever else may connect must not hold calls open. Who is so no
+                longer is waited for just a moment.
         """
         measured.code = error.code
         # The frames of the call hold blocks and manifests that no budget counts any more.
@@ -269,8 +274,11 @@ class Guard(grpc.aio.ServerInterceptor):
             if overuse and first:
                 # Its repeats are in the event that counts them: a line for each would be a cost.
                 log.info("call_refused", code=error.code, about=about)
-        if requests is not None:
-            await read_out(requests)
+        if requests is not None and principal is not None:
+            if self._is_admitted(principal):
+                await read_out(requests)
+            else:
+                await read_out(requests, longest_s=_GOODBYE_S)
         await refuse(context, error)
 
 

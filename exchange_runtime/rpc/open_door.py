@@ -17,6 +17,7 @@ import grpc
 import structlog
 
 from document_exchange.errors import ExchangeError, InternalError
+from exchange_runtime import addresses
 from exchange_runtime.denials import DENIALS, Denials, traceable
 from exchange_runtime.metrics import CallMetrics, MeasuredCall
 from exchange_runtime.rpc import caller
@@ -42,6 +43,7 @@ class OpenDoor(grpc.aio.ServerInterceptor):
     calls: OpenCalls
     """Of all callers together."""
     calls_of_address: OpenCalls
+    """Of IPv6, an address is a network of 64 bits; see ``addresses``."""
     metrics: CallMetrics
     limit_s: float
 
@@ -72,7 +74,8 @@ class OpenDoor(grpc.aio.ServerInterceptor):
             measured = held.enter_context(self.metrics.call(method))
             try:
                 caller.check_tls_version(context.auth_context())
-                held.enter_context(self.calls_of_address.place_of(actor.address, method))
+                network = addresses.counted_as(actor.address)
+                held.enter_context(self.calls_of_address.place_of(network, method))
                 held.enter_context(self.calls.place_of("this port", method))
                 held.enter_context(self.drain.call())
                 yield
@@ -91,11 +94,12 @@ class OpenDoor(grpc.aio.ServerInterceptor):
         """End the call with the error's status. Does not return."""
         measured.code = error.code
         traceback.clear_frames(error.__traceback__)  # they hold what was sent, such as a token
-        refused = isinstance(error, DENIALS)
-        about = traceable(error) if refused else {"error": error.message[:300]}
-        log.info("call_refused", code=error.code, about=about)
-        if refused:
+        if isinstance(error, DENIALS):
             known = structlog.contextvars.get_contextvars().get(self.told_apart_by)
             apart = {self.told_apart_by: str(known)} if known else {}
-            await self.refusals.record(actor, method, error, apart=apart)
+            if await self.refusals.record(actor, method, error, apart=apart):
+                # Its repeats are in the event that counts them: anybody can cause a million.
+                log.info("call_refused", code=error.code, about=traceable(error))
+        else:
+            log.info("call_refused", code=error.code, about={"error": error.message[:300]})
         await refuse(context, error)

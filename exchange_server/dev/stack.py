@@ -64,6 +64,7 @@ class DevStack:
             server = centre.start(places, postgres, objects, stack)
             joined = self._join(postgres, found)
             server.wait_until_ready()
+            centre.wait_until_informed(places, postgres.dsn("exchange"))
             self._describe(postgres, objects, found, joined)
             stack.callback(places.description.unlink, missing_ok=True)
             click.echo(

@@ -22,14 +22,16 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def ListEntries(
         self, request: admin_pb2.ListEntriesRequest, context: Any
     ) -> admin_pb2.ListEntriesResponse:
-        found, token = await self._administrator.list_entries(
+        found, token, version = await self._administrator.list_entries(
             messages.read_kind(request.kind),
             request.unit_id,
             request.page_size,
             request.page_token,
         )
         return admin_pb2.ListEntriesResponse(
-            entries=[messages.entry(each) for each in found], next_page_token=token
+            entries=[messages.entry(each) for each in found],
+            next_page_token=token,
+            version=version,
         )
 
     async def ApplyChanges(
@@ -41,6 +43,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             [messages.read_change(each, place) for place, each in enumerate(request.changes)],
             dry_run=request.dry_run,
             reason=request.reason,
+            version=request.version,
         )
         return admin_pb2.ApplyChangesResponse(
             differences=[messages.difference(each) for each in outcome.differences],
@@ -57,6 +60,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return admin_pb2.ListProposalsResponse(
             proposals=[messages.proposal(each) for each in found], next_page_token=token
         )
+
+    async def GetProposal(
+        self, request: admin_pb2.GetProposalRequest, context: Any
+    ) -> admin_pb2.GetProposalResponse:
+        found = await self._proposals.found(request.proposal_id)
+        return admin_pb2.GetProposalResponse(proposal=messages.proposal(found))
 
     async def DecideProposal(
         self, request: admin_pb2.DecideProposalRequest, context: Any

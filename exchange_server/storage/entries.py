@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 import msgspec
@@ -34,18 +35,35 @@ class EntriesOnPostgres:
         self._db = database
 
     async def load_entries(self) -> Entries:
-        version, *found = await self._db.transaction(["registry_version", *_QUERIES])
+        version, rules, held, *found = await self._db.transaction(
+            ["registry_version", "administration", "held", *_QUERIES]
+        )
         made = [
             _entry(cls, row)
             for cls, rows in zip(_QUERIES.values(), found, strict=True)
             for row in rows
         ]
-        return Entries(version[0]["entries"], {(each.family, each.key): each for each in made})
+        return Entries(
+            version[0]["entries"],
+            {(each.family, each.key): each for each in made},
+            frozenset((row["kind"], row["key"]) for row in held),
+            rules[0]["second_person"],
+        )
+
+    async def write_entries(
+        self, version: int, changed: Sequence[Changed], prepared: Sequence[PreparedEvent]
+    ) -> str:
+        """As ``change_entries``, for the ledger's owner, who has no role."""
+        with _refusals():
+            outcome = await self._db.value(
+                "write_entries", version, *_written(changed), *_recorded(prepared)
+            )
+        return str(outcome)
 
     async def change_entries(
         self,
         version: int,
-        caller: bytes | None,
+        caller: bytes,
         changed: Sequence[Changed],
         prepared: Sequence[PreparedEvent],
         proposal: tuple[str, str] | None = None,
@@ -56,59 +74,64 @@ class EntriesOnPostgres:
             Refused: two entries would exchange what must not be twice (their codes).
             Unavailable: the outcome is unknown.
         """
-        puts = [each.after for each in changed if each.after is not None]
-        removals = [(each.entry.family, each.entry.key) for each in changed if each.after is None]
-        proposal_id, decision_reason = proposal or (None, None)
-        try:
+        with _refusals():
             outcome = await self._db.value(
                 "change_entries",
                 version,
                 caller,
-                msgspec.json.encode(puts).decode(),
-                msgspec.json.encode(removals).decode(),
-                proposal_id,
-                decision_reason,
-                prepared[0].at,
-                prepared[0].event.actor,
-                [each.event.type for each in prepared],
-                [each.event.event_id for each in prepared],
-                [each.salt for each in prepared],
-                [each.content for each in prepared],
+                *_written(changed),
+                *(proposal or (None, None)),
+                *_recorded(prepared),
             )
-        except asyncpg.IntegrityConstraintViolationError as error:
-            # Checked before, so what is left is what PostgreSQL checks row by row.
-            raise Refused(f"the ledger refuses the changes: {error}; make fewer at once") from error
         return str(outcome)
 
+    async def require_second_person(self, required: bool, prepared: PreparedEvent) -> bool:
+        """Whether changes of rights need one from now on; as the owner. False: it was so before."""
+        return bool(
+            await self._db.value(
+                "require_second_person",
+                required,
+                prepared.at,
+                prepared.event.event_id,
+                prepared.salt,
+                prepared.content,
+            )
+        )
+
     async def propose(
-        self, caller: bytes, proposal: Proposal, prepared: PreparedEvent, most_open: int
+        self,
+        version: int,
+        caller: bytes,
+        proposal: Proposal,
+        prepared: PreparedEvent,
+        most_open: tuple[int, int],
     ) -> tuple[str, str]:
         row = await self._db.row(
             "propose",
+            version,
             proposal.proposal_id,
             caller,
             proposal.content,
             proposal.reason,
             proposal.proposed_at,
-            proposal.proposed_by,
             prepared.event.event_id,
             prepared.salt,
             prepared.content,
-            most_open,
+            *most_open,
         )
         return (row["outcome"], row["proposal"] or "") if row is not None else ("NO_ANSWER", "")
 
     async def reject_proposal(
-        self, caller: bytes, proposal_id: str, reason: str, prepared: PreparedEvent
+        self, version: int, caller: bytes, proposal_id: str, reason: str, prepared: PreparedEvent
     ) -> str:
         return str(
             await self._db.value(
                 "reject_proposal",
+                version,
                 proposal_id,
                 caller,
                 reason,
                 prepared.at,
-                prepared.event.actor,
                 prepared.event.event_id,
                 prepared.salt,
                 prepared.content,
@@ -122,6 +145,36 @@ class EntriesOnPostgres:
     async def list_proposals(self, standing: str, before: str, limit: int) -> list[Proposal]:
         rows = await self._db.rows("list_proposals", standing, before, limit)
         return [_proposal(row) for row in rows]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        # Checked before, so what is left is what PostgreSQL checks row by row.
+        raise Refused(f"the ledger refuses the changes: {error}; make fewer at once") from error
+
+
+def _written(changed: Sequence[Changed]) -> tuple[str, str]:
+    """What to put and what to remove, as JSON."""
+    puts = [
+        {**msgspec.to_builtins(each.after), "held_by": "security" if each.held_after else ""}
+        for each in changed
+        if each.after is not None
+    ]
+    removals = [(each.entry.family, each.entry.key) for each in changed if each.after is None]
+    return msgspec.json.encode(puts).decode(), msgspec.json.encode(removals).decode()
+
+
+def _recorded(prepared: Sequence[PreparedEvent]) -> tuple[object, ...]:
+    """The time of the events, their ids, salts and contents."""
+    return (
+        prepared[0].at,
+        [each.event.event_id for each in prepared],
+        [each.salt for each in prepared],
+        [each.content for each in prepared],
+    )
 
 
 def _entry(cls: type[Entry], row: asyncpg.Record) -> Entry:

@@ -14,8 +14,7 @@ from document_exchange.receipt import ReceiptType, State
 from exchange_runtime.database import Database, named_queries
 from exchange_runtime.values import PreparedEvent
 from exchange_server.attention import Key
-from exchange_server.quota_leases import Ask
-from exchange_server.quotas import Grant
+from exchange_server.quota_leases import Ask, Grant
 from exchange_server.registry import (
     Certificate,
     Crl,
@@ -201,14 +200,18 @@ class Ledger:
     async def lease_quota(
         self, unit: str, process: uuid.UUID, lease_s: float, asks: Mapping[str, Ask]
     ) -> dict[str, Grant]:
+        back = [each for ask in asks.values() for each in ask.back.items()]
         rows = await self._db.rows(
             "lease_quota",
             unit,
             process,
             timedelta(seconds=lease_s),
             list(asks),
+            [ask.entry for ask in asks.values()],
             [ask.used for ask in asks.values()],
             [ask.wanted for ask in asks.values()],
+            [entry for entry, _ in back],
+            [amount for _, amount in back],
         )
         return {row["resource"]: Grant(row["granted"], row["retry_s"]) for row in rows}
 

@@ -92,10 +92,29 @@ class AuthorityOffice:
         certified = self.open().issue(Order(profile, name, unit=unit, role=role), key.public_key())
         return Holder(certified.certificate, key)
 
+    def systems(self, name: str, count: int) -> list[Holder]:
+        """Certificates of so many systems of the unit, each with a name of its own."""
+        keys = [new_private_key() for _ in range(count)]
+        orders = [Order("system", f"{name}-{number}", unit=UNIT) for number in range(count)]
+        public = [key.public_key() for key in keys]
+        certified = self.open().issue_all(list(zip(orders, public, strict=True)))
+        return [Holder(each.certificate, key) for each, key in zip(certified, keys, strict=True)]
+
     def staff(self, role: str) -> Holder:
         """A new certificate of the registered member of staff with this role."""
         (name,) = (name for name, has in STAFF.items() if has == role)
         return self.issue("staff", None, name, role)
+
+    async def staff_token(self, name: str) -> str:
+        """A token for this member of staff, by the command of whoever keeps the authority."""
+        words = ("token", "--staff", name, "--state", self.state, "--dsn", self.dsn, "--json")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "exchange_pki", *map(str, words)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0
+        return str(json.loads(printed)["token"])
 
     async def publish(self) -> None:
         """As ``exchange-pki publish`` does."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-import grpc
 import pytest
 from exchange_client.testing import LocalCentre
 
-from document_exchange import codes, event, identity
+from document_exchange import codes
 from document_exchange.errors import (
     ExchangeError,
     InvalidRequest,
@@ -42,8 +41,26 @@ from document_exchange.v1.admin_pb2 import (
     VERB_RESUME,
     VERB_SUSPEND,
 )
+from tests.admin_desk import (
+    Desk,
+    a_person,
+    a_route,
+    a_unit,
+    answer,
+    change,
+    denied,
+    desk,
+    identity_of,
+    name_of,
+    of_staff,
+    of_system,
+    of_unit,
+    put,
+    recorded,
+    with_,
+)
 from tests.pki_for_tests import Holder
-from tests.real_centre import CentreInside, admitted, now, typed
+from tests.real_centre import CentreInside, admitted, now
 
 AT_ONCE_S = 2.0
 
@@ -51,60 +68,6 @@ AT_ONCE_S = 2.0
 @pytest.fixture
 def inside(local_centre: LocalCentre) -> CentreInside:
     return CentreInside(local_centre)
-
-
-class Desk:
-    """A member of staff at work. Those of the fixtures stay active: tests share them."""
-
-    def __init__(self, holder: Holder, stub: Any) -> None:
-        self.holder = holder
-        self.stub = stub
-
-    async def apply(
-        self, *changes: admin_pb2.Change, dry_run: bool = False, reason: str = ""
-    ) -> admin_pb2.ApplyChangesResponse:
-        request = admin_pb2.ApplyChangesRequest(changes=changes, dry_run=dry_run, reason=reason)
-        outcome: admin_pb2.ApplyChangesResponse = await _answer(
-            self.stub.ApplyChanges(request, timeout=20)
-        )
-        return outcome
-
-    async def decide(
-        self, proposal_id: str, approve: bool, reason: str = ""
-    ) -> admin_pb2.DecideProposalResponse:
-        request = admin_pb2.DecideProposalRequest(
-            proposal_id=proposal_id, approve=approve, reason=reason
-        )
-        decided: admin_pb2.DecideProposalResponse = await _answer(
-            self.stub.DecideProposal(request, timeout=20)
-        )
-        return decided
-
-    async def entries(self, kind: str, **more: Any) -> admin_pb2.ListEntriesResponse:
-        number = admin_pb2.EntryKind.Value(f"ENTRY_KIND_{kind}")
-        request = admin_pb2.ListEntriesRequest(kind=number, **more)
-        page: admin_pb2.ListEntriesResponse = await _answer(
-            self.stub.ListEntries(request, timeout=20)
-        )
-        return page
-
-    async def proposals(self, **more: Any) -> list[admin_pb2.Proposal]:
-        request = admin_pb2.ListProposalsRequest(page_size=1000, **more)
-        return list((await _answer(self.stub.ListProposals(request, timeout=20))).proposals)
-
-
-async def _answer(call: Any) -> Any:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise typed(error) from error
-
-
-@asynccontextmanager
-async def desk(inside: CentreInside, role: str) -> AsyncIterator[Desk]:
-    holder = await inside.staff(role)
-    async with inside.channel(holder) as channel:
-        yield Desk(holder, admin_pb2_grpc.AdminServiceStub(channel))
 
 
 @pytest.fixture(scope="module")
@@ -123,86 +86,6 @@ async def security(local_centre: LocalCentre) -> AsyncIterator[Desk]:
 async def second(local_centre: LocalCentre) -> AsyncIterator[Desk]:
     async with desk(CentreInside(local_centre), "security") as found:
         yield found
-
-
-def name_of(holder: Holder) -> str:
-    return identity_of(holder).rpartition("/")[2]
-
-
-def identity_of(holder: Holder) -> str:
-    return str(identity.of_certificate(holder.certificate))
-
-
-def a_unit(**more: Any) -> directory_pb2.Unit:
-    """A unit that is new, with codes of its own."""
-    first8 = f"X{secrets.randbelow(10**7):07}"
-    values: dict[str, Any] = {
-        "unit_id": f"u{secrets.token_hex(5)}",
-        "name_zh": "新单位",
-        "name_en": "New unit",
-        "short_zh": "新",
-        "kind": "OFFICE",
-        "organisation_code": first8 + codes.organisation_check_character(first8),
-        **more,
-    }
-    return directory_pb2.Unit(**values)
-
-
-def change(verb: admin_pb2.Verb.ValueType, **entry: Any) -> admin_pb2.Change:
-    return admin_pb2.Change(verb=verb, entry=admin_pb2.Entry(**entry))
-
-
-def put(**entry: Any) -> admin_pb2.Change:
-    return change(VERB_PUT, **entry)
-
-
-def of_unit(verb: admin_pb2.Verb.ValueType, unit_id: str, successor: str = "") -> admin_pb2.Change:
-    return change(verb, unit=directory_pb2.Unit(unit_id=unit_id, successor=successor))
-
-
-def of_system(verb: admin_pb2.Verb.ValueType, unit_id: str, name: str) -> admin_pb2.Change:
-    return change(verb, system=admin_pb2.SystemEntry(unit_id=unit_id, name=name))
-
-
-def of_staff(verb: admin_pb2.Verb.ValueType, name: str) -> admin_pb2.Change:
-    return change(verb, staff=admin_pb2.StaffEntry(name=name))
-
-
-def a_person(role: str = "auditor", **more: str) -> admin_pb2.StaffEntry:
-    name = f"p-{secrets.token_hex(5)}"
-    values: dict[str, Any] = {"name": name, "person": name, "full_name": "赵六", "role": role}
-    return admin_pb2.StaffEntry(**values | more)
-
-
-def a_route(**more: str) -> admin_pb2.RouteEntry:
-    made = {"effect": "DENY", "sender": "unit:qd-tongji", "recipient": "unit:qd-zhengfu"}
-    values = {"route_id": f"r-{secrets.token_hex(5)}", "business": "DATA", **made, **more}
-    return admin_pb2.RouteEntry(**values)
-
-
-async def recorded(inside: CentreInside, key: str, *types: str) -> list[event.Event]:
-    """The events of these types that name this entry or proposal, in their order."""
-    async with inside.ledger() as ledger:
-        rows = await ledger.fetch(
-            "select event from exchange.events where type = any ($1) order by event_no",
-            list(types or ("REGISTRY_CHANGED",)),
-        )
-    found = [event.decode(row["event"]) for row in rows]
-    return [each for each in found if key in ((each.detail or {}).get("key"), _proposal_in(each))]
-
-
-def _proposal_in(each: event.Event) -> str:
-    return (each.detail or {}).get("proposal", "")
-
-
-async def denied(inside: CentreInside, who: Holder, code: str) -> list[dict[str, str]]:
-    async with inside.ledger() as ledger:
-        rows = await ledger.fetch(
-            "select event from exchange.events where type = 'DENIED' and actor = $1",
-            identity_of(who),
-        )
-    details = [event.decode(row["event"]).detail or {} for row in rows]
-    return [detail for detail in details if detail["code"] == code]
 
 
 # ---------------------------------------------------------------- changing entries
@@ -346,7 +229,7 @@ async def test_two_administrators_at_once_lose_no_update(
     await operator.apply(put(unit=unit))
 
     async def contact(at: Desk, value: str) -> None:
-        await at.apply(put(unit=_with(unit, contact=value)))
+        await at.apply(put(unit=with_(unit, contact=value)))
 
     async with desk(inside, "operator") as other:
         await asyncio.gather(*(contact((operator, other)[n % 2], f"第{n}个") for n in range(1, 13)))
@@ -355,14 +238,6 @@ async def test_two_administrators_at_once_lose_no_update(
     assert [each["contact_before"] for each in told[1:]] == [
         each["contact_after"] for each in told[:-1]
     ]
-
-
-def _with(message: Any, **fields: Any) -> Any:
-    made = type(message)()
-    made.CopyFrom(message)
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
 
 
 # ---------------------------------------------------------------- roles
@@ -457,7 +332,7 @@ async def test_a_certificate_of_another_role_opens_nothing(inside: CentreInside)
         async with inside.channel(each) as channel:
             stub: Any = directory_pb2_grpc.DirectoryServiceStub(channel)
             with pytest.raises(StaffNotActive):
-                await _answer(stub.ListUnits(directory_pb2.ListUnitsRequest(), timeout=5))
+                await answer(stub.ListUnits(directory_pb2.ListUnitsRequest(), timeout=5))
 
 
 # ---------------------------------------------------------------- suspending and closing
@@ -497,7 +372,7 @@ async def test_suspending_works_at_once_also_on_open_streams(
         async with asyncio.timeout(AT_ONCE_S):
             for watch in (documents, certificates):
                 with pytest.raises(kind):
-                    await _answer(watch.read())
+                    await answer(watch.read())
             while await inside.admits(holder):
                 pass
     back = of_unit(VERB_RESUME, unit.unit_id)
@@ -607,7 +482,7 @@ async def test_a_proposal_is_approved_as_it_was_made_or_not_at_all(
     """Meanwhile the entry became another: what the proposer saw is not what would happen now."""
     route = a_route()
     one = await security.apply(put(route=route))
-    other = await security.apply(put(route=_with(route, note="又一说")))
+    other = await security.apply(put(route=with_(route, note="又一说")))
     await second.decide(one.proposal_id, approve=True)
     with pytest.raises(Refused, match="has changed"):
         await second.decide(other.proposal_id, approve=True)
@@ -628,7 +503,7 @@ async def test_a_proposal_falls_with_who_made_it(inside: CentreInside, second: D
         assert suspended.applied
         async with asyncio.timeout(AT_ONCE_S):
             with pytest.raises(StaffNotActive):
-                await _answer(watch.read())
+                await answer(watch.read())
             while await inside.admits(proposer):
                 pass
     with pytest.raises(Refused, match="suspended"):
@@ -672,20 +547,35 @@ async def test_a_person_does_not_approve_what_an_earlier_name_of_theirs_proposed
         await third.decide(proposed.proposal_id, approve=False)
 
 
-async def test_the_second_person_can_be_configured_away(
-    inside: CentreInside, tmp_path: Path
+async def test_the_owner_of_the_ledger_alone_can_waive_the_second_person(
+    inside: CentreInside, security: Desk, local_centre: LocalCentre
 ) -> None:
-    more = "\n[administration]\nsecond_person = false\n"
-    holder = await inside.staff("security")
-    async with inside.second_server(tmp_path / "log", more), inside.channel(holder) as channel:
-        at = Desk(holder, admin_pb2_grpc.AdminServiceStub(channel))
-        route = a_route()
-        assert (await at.apply(put(route=route))).applied
+    ledger = local_centre.description["ledger"]
+
+    def rule(which: str, dsn: str = "dsn_owner") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "exchange_server", "second-person", which]
+        return subprocess.run(
+            [*command, "--dsn", ledger[dsn]], capture_output=True, text=True, check=False
+        )
+
+    route = a_route()
+    assert rule("waived", "dsn_exchange").returncode != 0
+    assert not (await security.apply(put(route=route), dry_run=True)).applied
+    try:
+        assert rule("waived").stdout == "a second person is waived from now on\n"
+        assert (await security.apply(put(route=route))).applied
         gone = change(VERB_REMOVE, route=admin_pb2.RouteEntry(route_id=route.route_id))
-        assert (await at.apply(gone)).applied
+        assert (await security.apply(gone)).applied
+    finally:
+        assert rule("required").returncode == 0
+    assert rule("required").stdout == "a second person is required already\n"
+    assert (await security.apply(put(route=route))).proposal_id
     new, removed = await recorded(inside, route.route_id)
     assert (new.detail or {})["sender_after"] == "unit:qd-tongji"
     assert (removed.detail or {})["sender_before"] == "unit:qd-tongji"
+    waived, required = await recorded(inside, "second_person")
+    assert (waived.detail or {})["second_person_after"] == "false"
+    assert (required.detail or {})["second_person_after"] == "true"
 
 
 # ---------------------------------------------------------------- bad input

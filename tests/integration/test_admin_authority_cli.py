@@ -183,10 +183,10 @@ async def test_a_seal_that_is_rejected_says_why(
     assert answer.seal_reason == "nobody knows of it"
 
 
-async def test_staff_enrol_with_a_token(
+async def test_staff_enrol_with_a_token_of_the_authority_itself(
     office: AuthorityOffice, service: Service, desk: Desk
 ) -> None:
-    (issued,) = desk.rows(OPERATOR, "token", "issue", "--staff", AUDITOR)
-    assert "--no-seal" in issued["command"]
-    answer = await enrol(office, service.enrolment, issued["token"], Pair(seal=None))
+    assert "--staff" in desk.run(OPERATOR, "token", "issue", "--staff", AUDITOR, code=2)
+    issued = await office.staff_token(AUDITOR)
+    answer = await enrol(office, service.enrolment, issued, Pair(seal=None))
     assert answer.identity.endswith(f"/staff/{AUDITOR}")

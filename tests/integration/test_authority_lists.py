@@ -6,13 +6,20 @@ import asyncio
 import hashlib
 import subprocess
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from exchange_pki.authority import Authority
 from exchange_pki.prepare import Order
+from exchange_pki.publish import Publisher
+from exchange_pki.register import Certified
+from exchange_pki.service.ledger import AuthorityLedger, authority_database
+from exchange_pki.service.worker import AuthorityWorker
 
 from document_exchange.errors import InvalidRequest
 from document_exchange.v1.authority_pb2 import (
@@ -90,6 +97,68 @@ async def test_openssl_verifies_with_what_comes_over_http(
         assert (done.returncode == 0) is (expected == "OK")
 
 
+async def is_listed(service: Service, certified: Certified) -> bool:
+    der = await fetched(service, f"/crl/{certified.issuer}.crl")
+    listed = x509.load_der_x509_crl(der)
+    return listed.get_revoked_certificate_by_serial_number(int(certified.serial, 16)) is not None
+
+
+async def test_a_revocation_by_hand_gets_on_the_list(
+    office: AuthorityOffice, service: Service
+) -> None:
+    """By whoever had no passphrase to sign a list, or died before it: the service signs one."""
+    order = Order("system", "by-hand", unit=UNIT)
+    certified = office.open().issue(order, new_private_key().public_key())
+    Authority.load(office.state).revoke(certified.serial, "keyCompromise")
+    async with asyncio.timeout(WITHIN_S):
+        while not await is_listed(service, certified):
+            pass
+
+
+@asynccontextmanager
+async def working(office: AuthorityOffice) -> AsyncIterator[AuthorityWorker]:
+    """The service's worker without its clock: nothing is done unless the test asks for it."""
+    database = authority_database(office.dsn, connections=2, timeout_s=10)
+    await database.open()
+    worker = AuthorityWorker(office.open(), Publisher(AuthorityLedger(database)), lifetimes={})
+    try:
+        await worker.start()
+        yield worker
+    finally:
+        await worker.stop()
+        await database.close()
+
+
+async def test_a_list_that_could_not_be_signed_is_due_until_it_is(office: AuthorityOffice) -> None:
+    authority = office.open()
+    order = Order("seal", "not-listed", unit=UNIT)
+    certified = authority.issue(order, new_private_key().public_key())
+
+    async def is_on_its_list(worker: AuthorityWorker) -> bool:
+        listed = x509.load_der_x509_crl(await worker.crl("seal-ca"))
+        serial = int(certified.serial, 16)
+        return listed.get_revoked_certificate_by_serial_number(serial) is not None
+
+    async with working(office) as worker:
+        await worker.sign_due_crls(timedelta(0))
+        authority.refresh()
+        number = authority.register.last_number("seal-ca") + 1
+        # Something is in its place. Its number is used up then, so the next attempt succeeds.
+        authority.layout.numbered_crl("seal-ca", number).mkdir()
+        await worker.revoke(certified.serial, "superseded", actor="test")
+        assert not await is_on_its_list(worker)
+        await worker.follow()
+        assert not await is_on_its_list(worker), "what fails is not tried all the time"
+        await worker.sign_due_crls(timedelta(days=1))
+        assert await is_on_its_list(worker)
+        authority.refresh()
+        signed = authority.register.last_number("seal-ca")
+        await worker.follow()
+        await worker.sign_due_crls(timedelta(days=1))
+        authority.refresh()
+        assert authority.register.last_number("seal-ca") == signed
+
+
 async def said(service: Service, request: bytes) -> bytes:
     """All that comes back for these bytes."""
     host, _, port = service.http.rpartition(":")
@@ -150,6 +219,38 @@ async def test_nobody_holds_the_http_port(office: AuthorityOffice) -> None:
                 writer.close()
 
 
+async def test_one_address_does_not_shut_the_http_port(office: AuthorityOffice) -> None:
+    settings = "[limits]\nhttp_connections = 8\nhttp_address_connections = 4\nhttp_s = 60"
+    async with office.service(settings) as service:
+        host, _, port = service.http.rpartition(":")
+
+        async def connected(source: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection(host, int(port), local_addr=(source, 0))
+
+        held = [await connected("127.0.0.2") for _ in range(12)]
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                for reader, _ in held[4:]:
+                    with suppress(ConnectionResetError):
+                        assert await reader.read() == b"", "beyond the share of its address"
+                reader, writer = await connected("127.0.0.3")
+                writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+                assert (await reader.read()).endswith(b"ok\n")
+                writer.close()
+                for _, writer in held:
+                    writer.transport.abort()
+                answer = b""  # the share of the first one is free again
+                while not answer.endswith(b"ok\n"):
+                    reader, writer = await connected("127.0.0.2")
+                    writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+                    with suppress(ConnectionResetError):
+                        answer = await reader.read()
+                    writer.close()
+        finally:
+            for _, writer in held:
+                writer.close()
+
+
 async def test_an_unknown_issuer_has_no_list(office: AuthorityOffice, service: Service) -> None:
     caller = await admitted(office, service, office.issue("system", UNIT, "lists"))
     async with office.call(service, caller) as stub:
@@ -203,6 +304,7 @@ async def test_the_inventory(office: AuthorityOffice, service: Service) -> None:
             ListCertificatesRequest(page_size=-1),
             ListCertificatesRequest(page_token="zz"),
             ListCertificatesRequest(ending_within_s=-1),
+            ListCertificatesRequest(ending_within_s=-(2**63)),
         ):
             assert type(await refusal(stub.ListCertificates(wrong))) is InvalidRequest
 

@@ -52,18 +52,18 @@ def as_clients_see(error: grpc.aio.AioRpcError) -> ExchangeError:
 
 
 async def renew_all(
-    office: AuthorityOffice, service: Service, caller: Holder, requests: Sequence[bytes]
+    office: AuthorityOffice, service: Service, callers: Sequence[Holder], requests: Sequence[bytes]
 ) -> list[bytes | ExchangeError]:
-    """The certificate, or the error, for each request, asked for all at once."""
-    async with office.call(service, caller) as stub:
+    """The certificate, or the error, for each caller's request, asked for all at once."""
 
-        async def one(request: bytes) -> bytes | ExchangeError:
+    async def one(caller: Holder, request: bytes) -> bytes | ExchangeError:
+        async with office.call(service, caller) as stub:
             try:
                 return bytes((await stub.Renew(RenewRequest(request=request))).certificate)
             except grpc.aio.AioRpcError as error:
                 return as_clients_see(error)
 
-        return list(await asyncio.gather(*map(one, requests)))
+    return list(await asyncio.gather(*map(one, callers, requests)))
 
 
 async def check_books(office: AuthorityOffice, requests: Sequence[bytes]) -> None:
@@ -98,13 +98,14 @@ async def check_books(office: AuthorityOffice, requests: Sequence[bytes]) -> Non
 
 async def test_two_processes_on_one_state_directory(office: AuthorityOffice) -> None:
     """Both are asked for the same at the same time, and both give the same certificate."""
-    caller = office.issue("system", UNIT, "replicas")
-    requests = [signing_request(new_private_key()) for _ in range(30)]
+    callers = office.systems("replicas", 30)
+    caller = callers[-1]
+    requests = [signing_request(new_private_key()) for _ in callers]
     async with office.service() as one, office.service() as other:
         for service in (one, other):
             await admitted(office, service, caller)
         found, again = await asyncio.gather(
-            renew_all(office, one, caller, requests), renew_all(office, other, caller, requests)
+            renew_all(office, one, callers, requests), renew_all(office, other, callers, requests)
         )
         assert found == again
         assert all(isinstance(each, bytes) for each in found)
@@ -123,47 +124,46 @@ async def test_two_processes_on_one_state_directory(office: AuthorityOffice) -> 
 async def renew_until(
     office: AuthorityOffice,
     service: Service,
-    caller: Holder,
+    callers: Sequence[Holder],
     requests: Sequence[bytes],
     *,
     answers: int,
     then: signal.Signals,
 ) -> dict[bytes, bytes | ExchangeError]:
-    """Send the process a signal after so many answers; what became of each request."""
+    """Send the process a signal after so many answers; what became of each caller's request."""
     outcomes: dict[bytes, bytes | ExchangeError] = {}
     places = asyncio.Semaphore(4)
-    async with office.call(service, caller) as stub:
 
-        async def one(request: bytes) -> None:
-            async with places:
-                try:
-                    answer = await stub.Renew(RenewRequest(request=request))
-                except grpc.aio.AioRpcError as error:
-                    outcomes[request] = as_clients_see(error)
-                    return
-            outcomes[request] = bytes(answer.certificate)
-            if len(outcomes) == answers:
-                service.process.send_signal(then)
+    async def one(caller: Holder, request: bytes) -> None:
+        async with places, office.call(service, caller) as stub:
+            try:
+                answer = await stub.Renew(RenewRequest(request=request))
+            except grpc.aio.AioRpcError as error:
+                outcomes[request] = as_clients_see(error)
+                return
+        outcomes[request] = bytes(answer.certificate)
+        if len(outcomes) == answers:
+            service.process.send_signal(then)
 
-        await asyncio.gather(*map(one, requests))
+    await asyncio.gather(*map(one, callers, requests))
     return outcomes
 
 
 async def test_killed_while_it_issues(office: AuthorityOffice) -> None:
     """kill -9 at several moments: what was answered stands, and a repeat completes the rest."""
-    caller = office.issue("system", UNIT, "killed")
     everything: list[bytes] = []
     for answers in (1, 5, 12):
-        requests = [signing_request(new_private_key()) for _ in range(30)]
+        callers = office.systems(f"killed-{answers}", 30)
+        requests = [signing_request(new_private_key()) for _ in callers]
         everything += requests
         async with office.service() as service:
-            await admitted(office, service, caller)
+            await admitted(office, service, callers[-1])
             outcomes = await renew_until(
-                office, service, caller, requests, answers=answers, then=signal.SIGKILL
+                office, service, callers, requests, answers=answers, then=signal.SIGKILL
             )
         assert any(isinstance(each, ExchangeError) for each in outcomes.values())
         async with office.service() as service:
-            repeated = await renew_all(office, service, caller, requests)
+            repeated = await renew_all(office, service, callers, requests)
         for request, certificate in zip(requests, repeated, strict=True):
             assert isinstance(certificate, bytes)
             if isinstance(outcomes[request], bytes):
@@ -172,12 +172,12 @@ async def test_killed_while_it_issues(office: AuthorityOffice) -> None:
 
 
 async def test_it_finishes_what_was_begun_and_ends(office: AuthorityOffice) -> None:
-    caller = office.issue("system", UNIT, "stopped")
-    requests = [signing_request(new_private_key()) for _ in range(30)]
+    callers = office.systems("stopped", 30)
+    requests = [signing_request(new_private_key()) for _ in callers]
     async with office.service() as service:
-        await admitted(office, service, caller)
+        await admitted(office, service, callers[-1])
         outcomes = await renew_until(
-            office, service, caller, requests, answers=5, then=signal.SIGTERM
+            office, service, callers, requests, answers=5, then=signal.SIGTERM
         )
         assert await asyncio.to_thread(service.process.wait, 20) == 0
     for each in outcomes.values():
@@ -201,7 +201,7 @@ async def test_what_was_begun_and_never_finished_is_revoked(
     (unfinished,) = office.open().register.unsettled()
     async with office.service() as service:
         await admitted(office, service, caller)
-        (renewed,) = await renew_all(office, service, caller, [signing_request(key)])
+        (renewed,) = await renew_all(office, service, [caller], [signing_request(key)])
         async with office.call(service, caller) as stub:
             crl = (await stub.GetCrl(GetCrlRequest(issuer="tls-ca"))).crl
         assert [each["serial"] for each in service.logged("unfinished_act_settled")] == [
@@ -220,10 +220,10 @@ async def test_nothing_is_answered_before_the_ledger_has_it(office: AuthorityOff
         await admitted(office, service, caller)
         async with owner.transaction():
             await owner.execute("lock table exchange.certificates in share row exclusive mode")
-            (refused,) = await renew_all(office, service, caller, [request])
+            (refused,) = await renew_all(office, service, [caller], [request])
             assert type(refused) is Unavailable
             assert service.logged("ledger_takes_nothing")
-        (renewed,) = await renew_all(office, service, caller, [request])
+        (renewed,) = await renew_all(office, service, [caller], [request])
         assert isinstance(renewed, bytes)
     await check_books(office, [request])
 

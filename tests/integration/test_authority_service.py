@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from document_exchange.errors import (
     KeyReused,
     NotFound,
     NotPermitted,
+    QuotaExceeded,
     Refused,
     RequestRefused,
     SealNotTrusted,
@@ -31,6 +33,7 @@ from document_exchange.errors import (
     SystemNotActive,
     UnitNotActive,
 )
+from document_exchange.v1 import authority_pb2_grpc
 from document_exchange.v1.authority_pb2 import (
     GetCrlRequest,
     ListCertificatesRequest,
@@ -104,6 +107,7 @@ async def test_a_system_renews_itself(office: AuthorityOffice, service: Service)
         if each.certificate_sha256 == hashlib.sha256(first.certificate).hexdigest()
     )
     assert (happened.actor, happened.address) == (own, "127.0.0.1")
+    assert (happened.detail or {})["renewed_from"] == hashlib.sha256(old.der).hexdigest()
     await admitted(office, service, new)
 
 
@@ -117,6 +121,21 @@ async def test_staff_renew_themselves_and_keep_their_role(
     fingerprint = hashlib.sha256(new.der).hexdigest()
     (own,) = (each for each in listed.certificates if each.fingerprint == fingerprint)
     assert own.role == "auditor"
+
+
+async def test_nobody_floods_the_registry_by_renewing(
+    office: AuthorityOffice, service: Service
+) -> None:
+    caller = await admitted(office, service, office.issue("system", UNIT, "flooding"))
+    requests = [RenewRequest(request=signing_request(new_private_key())) for _ in range(3)]
+    async with office.call(service, caller) as stub:
+        first = await stub.Renew(requests[0])
+        await stub.Renew(requests[1])
+        refused = await refusal(stub.Renew(requests[2]))
+        assert isinstance(refused, QuotaExceeded)
+        assert 9 < refused.retry_after_s / 86400 <= 10, "a third of the lifetime"
+        assert first == await stub.Renew(requests[0]), "a repeat is free"
+    assert (RENEW, QuotaExceeded.code) in await denials(office, caller)
 
 
 async def test_renewals_that_are_refused(office: AuthorityOffice, service: Service) -> None:
@@ -197,17 +216,21 @@ async def test_lifetimes_may_be_shorter_than_the_profiles(office: AuthorityOffic
 
 async def test_two_hundred_renewals_at_once(office: AuthorityOffice, service: Service) -> None:
     """Shows the rate; each is durable in journal and ledger when it is answered."""
-    old = await admitted(office, service, office.issue("system", UNIT, "many"))
+    callers = office.systems("many", 100)
+    await admitted(office, service, callers[-1])
     requests = [signing_request(new_private_key()) for _ in range(200)]
-    async with office.call(service, old) as stub:
+    async with AsyncExitStack() as stack:
+        stubs = [await stack.enter_async_context(office.call(service, each)) for each in callers]
+        for stub in stubs:  # so that the figure is without handshakes
+            await stub.GetCrl(GetCrlRequest(issuer="root"))
         limit = asyncio.Semaphore(32)
 
-        async def one(request: bytes) -> bytes:
+        async def one(stub: authority_pb2_grpc.AuthorityServiceAsyncStub, request: bytes) -> bytes:
             async with limit:
                 return bytes((await stub.Renew(RenewRequest(request=request))).certificate)
 
         started = time.monotonic()
-        found = await asyncio.gather(*map(one, requests))
+        found = await asyncio.gather(*map(one, stubs * 2, requests))
         show(f"{len(found) / (time.monotonic() - started):.0f} renewals/s")
     assert len(set(found)) == len(requests)
     async with office.ledger() as owner:
@@ -357,6 +380,32 @@ async def test_security_staff_revokes(office: AuthorityOffice, service: Service)
     )
     assert happened.actor == str(identity.of_certificate(security.certificate))
     assert happened.address == "127.0.0.1"
+
+
+async def test_a_stolen_key_does_not_outlive_its_revocation(
+    office: AuthorityOffice, service: Service
+) -> None:
+    security = await admitted(office, service, office.staff("security"))
+    stolen = await admitted(office, service, office.issue("system", UNIT, "stolen"))
+    thiefs = await admitted(office, service, await renewed(office, service, stolen))
+    fingerprint = hashlib.sha256(stolen.der).hexdigest()
+    async with office.call(service, security) as stub:
+        await stub.Revoke(RevokeRequest(fingerprint=fingerprint, reason="keyCompromise"))
+        der = (await stub.GetCrl(GetCrlRequest(issuer="tls-ca"))).crl
+    async with asyncio.timeout(WITHIN_S):
+        while await access(office, service, thiefs) is not CertificateRevoked:
+            pass
+    listed = x509.load_der_x509_crl(der)
+    for each in (stolen, thiefs):
+        number = each.certificate.serial_number
+        assert listed.get_revoked_certificate_by_serial_number(number) is not None
+    (happened,) = (
+        each
+        for each in await office.events("CERTIFICATE_REVOKED")
+        if (each.detail or {}).get("because_of") == fingerprint
+    )
+    assert happened.certificate_sha256 == hashlib.sha256(thiefs.der).hexdigest()
+    assert happened.actor == str(identity.of_certificate(security.certificate))
 
 
 async def test_revocations_that_are_refused(office: AuthorityOffice, service: Service) -> None:

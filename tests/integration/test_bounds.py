@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,14 @@ import pytest
 from exchange_client.testing import LocalCentre
 
 from document_exchange.v1 import exchange_pb2
+from tests.http2_for_tests import (
+    ENHANCE_YOUR_CALM,
+    GOAWAY,
+    PING,
+    PREFACE,
+    connect,
+    read_frame,
+)
 from tests.real_centre import SENDER, CentreInside
 
 MIB = 1024 * 1024
@@ -75,25 +82,15 @@ async def test_calls_at_once_on_one_connection_are_bounded(
             assert await status_of(answered) is grpc.StatusCode.OK
 
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""HTTP/2's connection preface and an empty SETTINGS frame (RFC 9113, section 3.4)."""
-PING = b"\0\0\x08\6\0\0\0\0\0" + b"x" * 8
-GOAWAY, ENHANCE_YOUR_CALM = 7, 11
-
-
 async def connected(
     inside: CentreInside, tmp_path: Path
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A TLS connection as a genuine unit, over which any bytes can be sent."""
     holder = inside.unit(SENDER)
-    (tmp_path / "unit.pem").write_bytes(holder.pem)
-    (tmp_path / "unit.key").write_bytes(holder.key_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the server is not at issue
-    context.load_cert_chain(tmp_path / "unit.pem", tmp_path / "unit.key")
-    context.set_alpn_protocols(["h2"])
-    host, _, port = inside.address.rpartition(":")
-    return await asyncio.open_connection(host, int(port), ssl=context)
+    pem, key = tmp_path / "unit.pem", tmp_path / "unit.key"
+    pem.write_bytes(holder.pem)
+    key.write_bytes(holder.key_pem)
+    return await connect(inside.address, (str(pem), str(key)))
 
 
 async def test_who_connects_and_says_nothing_is_cut_off(
@@ -116,11 +113,9 @@ async def test_who_pings_without_end_is_sent_away(inside: CentreInside, tmp_path
     reader, writer = await connected(inside, tmp_path)
     writer.write(PREFACE + PING * 100)
     async with asyncio.timeout(10):
-        while True:
-            header = await reader.readexactly(9)
-            payload = await reader.readexactly(int.from_bytes(header[:3]))
-            if header[3] == GOAWAY:
-                break
+        kind = None
+        while kind != GOAWAY:
+            kind, _, payload = await read_frame(reader)
     assert int.from_bytes(payload[4:8]) == ENHANCE_YOUR_CALM
     writer.close()
 
@@ -132,12 +127,9 @@ async def test_a_connection_grows_only_so_old(inside: CentreInside, tmp_path: Pa
     async with inside.second_server(tmp_path / "log", young):
         reader, writer = await connected(inside, tmp_path)
         writer.write(PREFACE)
-        frames = []
         async with asyncio.timeout(20):
-            while GOAWAY not in frames:
-                header = await reader.readexactly(9)
-                await reader.readexactly(int.from_bytes(header[:3]))
-                frames.append(header[3])
+            while (await read_frame(reader))[0] != GOAWAY:
+                pass
         writer.close()
         async with inside.stub(inside.unit(SENDER)) as stub:
             assert await status_of(stub.ListDeliveries(request, timeout=5)) is grpc.StatusCode.OK

@@ -159,6 +159,17 @@ async def test_repeats_are_counted_for_each_token_and_code() -> None:
     ]
 
 
+async def test_repeats_are_not_logged() -> None:
+    """Whoever needs no certificate must not fill the disk either; the event counts them."""
+    async with port() as served:
+        served.refuses(TokenUnknown())
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(5):
+                with pytest.raises(TokenUnknown):
+                    await served.enrol()
+    assert [each["code"] for each in logged if each["event"] == "call_refused"] == ["TOKEN_UNKNOWN"]
+
+
 async def test_no_event_holds_the_token() -> None:
     async with port() as served:
         served.refuses(TokenUnknown(f"no token {SECRET}", field="token", token=SECRET))

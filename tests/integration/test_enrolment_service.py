@@ -17,6 +17,7 @@ from cryptography import x509
 from document_exchange.errors import (
     ExchangeError,
     IdentityMismatch,
+    InvalidRequest,
     KeyReused,
     NotPermitted,
     TokenExpired,
@@ -154,15 +155,24 @@ async def test_a_unit_joins(desk: Desk) -> None:
 
 
 async def test_a_certificate_that_was_enrolled_opens_the_other_port(desk: Desk) -> None:
-    key = new_private_key()
-    issued = await desk.token(unit="", system="", staff="zhao")
-    enrolled = await desk.enrol(message(issued.token, Pair(key, None)))
+    key, issued = new_private_key(), await desk.token()
+    token = await desk.office.staff_token("zhao")
+    enrolled = await desk.enrol(message(token, Pair(key, None)))
     auditor = holder(enrolled.system_certificate, key)
     async with desk.office.call(desk.service, auditor) as stub:
         listed = await stub.ListTokens(authority_pb2.ListTokensRequest(), timeout=10)
         assert issued.token_id in {each.token_id for each in listed.tokens}
         with pytest.raises(NotPermitted):
             await _typed(stub.IssueToken(authority_pb2.IssueTokenRequest(), timeout=10))
+
+
+async def test_no_operator_makes_an_administrator(desk: Desk) -> None:
+    before = await desk.office.events("TOKEN_ISSUED")
+    # What an earlier wire contract called "staff".
+    for_staff = authority_pb2.IssueTokenRequest.FromString(b"\x22\x05li.na")
+    with pytest.raises(InvalidRequest):
+        await desk.ask("operator", "IssueToken", for_staff)
+    assert await desk.office.events("TOKEN_ISSUED") == before
 
 
 async def test_only_operators_issue_and_withdraw(desk: Desk) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_client import keys
+from exchange_client import keys, profile_store, renewal
 from exchange_client.authority import AuthorityClient
 from exchange_client.authority_model import IssuedToken
 from exchange_client.enrol import Application, Enrolled, enrol
 from exchange_client.profile import Profile, Settings
-from exchange_client.profile_store import write_profile
+from exchange_client.profile_store import CertificateKind, write_profile
 from exchange_client.timing import Timing
 
 from document_exchange.certificates import fingerprint, load_pem
 from document_exchange.errors import (
+    ConfigurationError,
     NotPermitted,
     TokenExpired,
     TokenOfAnotherUnit,
@@ -71,6 +72,19 @@ class Staff:
 
     async def enrolled(self, issued: IssuedToken, directory: Path, **more: Any) -> Enrolled:
         return await enrol(self.application(issued, **more), directory, TIMING)
+
+    async def sealed(self, system: str, directory: Path) -> Profile:
+        """The profile of a system with a seal of its own."""
+        issued = await self.token(system=system, seal=system)
+        first = await self.enrolled(issued, directory)
+        async with self.client("security") as authority:
+            [asked] = [
+                each
+                async for each in authority.list_seal_requests(UNIT, "PENDING")
+                if each.key_sha256 == first.seal_key_sha256
+            ]
+            await authority.approve_seal(asked.request_id, first.seal_key_sha256)
+        return (await self.enrolled(issued, directory)).profile
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +173,8 @@ async def test_a_token_without_a_seal_is_not_used_up_by_asking_for_one(
 
 
 async def test_staff_join_with_a_token_of_their_own(staff: Staff, tmp_path: Path) -> None:
-    async with staff.client("operator") as authority:
-        issued = await authority.issue_token(staff="zhao")
+    like = await staff.token(seal="")
+    issued = replace(like, token=await staff.office.staff_token("zhao"))
     found = await staff.enrolled(issued, tmp_path, with_seal=False)
     assert found.profile.name == "zhao"
     async with AuthorityClient(found.profile, TIMING) as authority:
@@ -179,6 +193,30 @@ async def test_who_was_revoked_joins_again_with_a_new_token(staff: Staff, tmp_pa
     assert second.profile.system_certificate != first.profile.system_certificate
     async with AuthorityClient(Profile.load(UNIT, tmp_path), TIMING) as authority:
         assert await authority.get_crl("tls-ca")
+
+
+@pytest.mark.parametrize("kind", ["system", "seal"])
+async def test_what_was_revoked_before_a_renewal_ended_is_not_taken_into_use(
+    staff: Staff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: CertificateKind
+) -> None:
+    profile = await staff.sealed(f"renewed-{kind}", tmp_path)
+    assert profile.directory is not None
+
+    async def admits(candidate: Profile) -> None:
+        """What the centre does is tested elsewhere."""
+
+    def power_cut(*_: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(profile_store, "replace_certificate", power_cut)
+        with pytest.raises(InterruptedError):
+            await renewal.renew(profile, kind, TIMING, admits)
+    kept = load_pem((profile.directory / f"next-{kind}.pem").read_bytes())
+    await staff.revoke(f"{kept.serial_number:x}")
+    renewed = await renewal.renew(profile, kind, TIMING, admits)
+    found = renewal.certificate_of(renewed, kind)
+    assert found not in (None, kept, renewal.certificate_of(profile, kind))
 
 
 async def test_of_many_machines_with_one_token_one_joins(staff: Staff, tmp_path: Path) -> None:
@@ -218,6 +256,15 @@ async def test_a_wrong_fingerprint_shows_the_token_to_nobody(staff: Staff, tmp_p
     async with staff.client("auditor") as authority:
         tokens = [each async for each in authority.list_tokens(UNIT, "OPEN")]
     assert issued.token_id in {each.token_id for each in tokens}
+    assert (await staff.enrolled(issued, tmp_path)).profile.unit == UNIT
+
+
+async def test_the_port_of_those_who_have_certificates_is_told_from_that_of_enrolment(
+    staff: Staff, tmp_path: Path
+) -> None:
+    issued = await staff.token(system="wrong-port", seal="")
+    with pytest.raises(ConfigurationError, match="not the enrolment address"):
+        await staff.enrolled(issued, tmp_path, authority=staff.service.authority)
 
 
 async def test_every_list_has_a_signature_of_its_issuer(staff: Staff) -> None:

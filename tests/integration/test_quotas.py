@@ -274,7 +274,7 @@ async def use_up_for(inside: CentreInside, seconds: float, limit: int) -> None:
     async with inside.ledger() as ledger:
         await ledger.execute(
             "insert into exchange.quota_grants values"
-            " ($1, 'calls_per_minute', clock_timestamp() + $2, $3)",
+            " ($1, 'calls_per_minute', clock_timestamp() + $2, $3, gen_random_uuid())",
             UNIT,
             timedelta(seconds=seconds),
             limit,
@@ -323,9 +323,12 @@ async def test_what_is_granted_at_once_is_never_more_than_the_limit(
     ledger: Ledger, set_quota: SetQuota
 ) -> None:
     await set_quota(calls_per_minute=100, open_streams=50)
-    wanted = {"calls_per_minute": Ask(0, 7), "open_streams": Ask(0, 7)}
+
+    def wanted() -> dict[str, Ask]:
+        return {"calls_per_minute": Ask(0, 7), "open_streams": Ask(0, 7)}
+
     answers = await asyncio.gather(
-        *[ledger.lease_quota(UNIT, uuid.uuid4(), 60, wanted) for _ in range(60)]
+        *[ledger.lease_quota(UNIT, uuid.uuid4(), 60, wanted()) for _ in range(60)]
     )
     assert sum(answer["calls_per_minute"].granted for answer in answers) == 100
     assert sum(answer["open_streams"].granted for answer in answers) == 50
@@ -339,11 +342,30 @@ async def test_the_ledger_counts_as_its_model_does(ledger: Ledger, set_quota: Se
     books = QuotaBooks(quota(UNIT, **limits))
     chance = random.Random(7)
     processes = [uuid.UUID(int=number) for number in range(4)]
-    for _ in range(150):
+    entered: dict[str, list[uuid.UUID]] = {"calls_per_minute": [], "bytes_per_minute": []}
+
+    def ask(resource: str, used: int, wanted: int) -> Ask:
+        """Sometimes one that was made before; of earlier entries something is given back."""
+        entries = entered[resource]
+        again = bool(entries) and chance.random() < 0.1
+        made = Ask(
+            chance.randint(0, used),
+            chance.randint(0, wanted),
+            chance.choice(entries) if again else uuid.uuid4(),
+            {
+                entry: chance.randint(1, 2 * used)
+                for entry in chance.sample(entries, min(len(entries), chance.randint(0, 2)))
+            },
+        )
+        entries.append(made.entry)
+        return made
+
+    for turn in range(150):
         process = chance.choice(processes)
         asks = {
-            "calls_per_minute": Ask(chance.randint(-3, 3), chance.randint(0, 5)),
-            "bytes_per_minute": Ask(chance.randint(-900, 900), chance.randint(0, 50)),
+            "calls_per_minute": ask("calls_per_minute", 3, 5),
+            # Now and then more than an hour can hold.
+            "bytes_per_minute": ask("bytes_per_minute", 900 if turn % 10 else 90_000, 50),
             "open_streams": Ask(chance.randint(0, 5), chance.randint(0, 3)),
         }
         books.now = time.time()
@@ -395,7 +417,8 @@ async def test_the_server_leases_by_the_function_alone(local_centre: LocalCentre
             "update exchange.quotas set calls_per_minute = 0",
             "delete from exchange.quota_grants",
             "delete from exchange.quota_levels",
-            "select exchange.lease_rate('a', 'calls_per_minute', 9, 0, 9)",
+            "select exchange.lease_rate('a', 'calls_per_minute', 9, gen_random_uuid(), 0, 9)",
+            "select exchange.return_rate('a', '{}', '{}')",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)

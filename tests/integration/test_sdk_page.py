@@ -52,8 +52,12 @@ def test_the_programs_do_what_the_page_says(local_centre: LocalCentre, tmp_path:
             (tmp_path / "program.py").write_text(text, encoding="utf-8")
             config = str(local_centre.config_dir)
             printed.append(run(tmp_path, "program.py", EXCHANGE_CONFIG=config))
-    sent, received, repeated, watched, followed = printed
+    sent, asked, received, repeated, watched, followed, issued = printed
     assert "900000014-" in sent
+    assert "all-departments qd-caizheng qd-jiaoyu" in asked
+    assert "PARALLEL True" in asked
+    assert "DOWN False" in asked
+    assert "seal spiffe://exchange.example/unit/qd-caizheng/seal/main" in issued
     assert "关于编制部门预算的通知 各单位：请于月底前报送部门预算。" in received
     assert "SIGNED_FOR" in received
     assert repeated == "the centre has it already\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 from exchange_client.cli import exchange
 from exchange_client.cli.admin import admin
@@ -32,7 +33,7 @@ from document_exchange.entries import (
     SystemEntry,
     UnitEntry,
 )
-from document_exchange.errors import NotPermitted
+from document_exchange.errors import EntriesChanged, NotPermitted
 from document_exchange.v1 import admin_pb2, authority_pb2, directory_pb2
 from tests.admin_for_tests import FINGERPRINT, KEY, PROPOSAL, AdministeredCentre
 from tests.pki_for_tests import Pki
@@ -284,6 +285,46 @@ def test_an_import_shows_first_and_applies_when_told(desk: Desk) -> None:
     assert "nothing to change" in desk.admin(*arguments)
 
 
+def test_a_set_keeps_what_others_did_since_it_was_read(desk: Desk) -> None:
+    """Who suspends the unit in between, or changes another field, finds it as they left it."""
+    desk.centre.keep(FINANCE)
+    meanwhile = msgspec.structs.replace(FINANCE, status="SUSPENDED", name_en="Money")
+    desk.centre.meanwhile = (meanwhile,)
+    desk.admin("unit", "set", "qd-caizheng", "--contact", "Ms Li")
+    expected = msgspec.structs.replace(meanwhile, contact="Ms Li")
+    assert desk.centre.entries["unit"]["qd-caizheng"] == expected
+    first, second = desk.centre.asked(admin_pb2.ApplyChangesRequest)
+    assert (first.version, second.version) == (1, 2)
+    assert second.changes[0].entry.unit.status == directory_pb2.UNIT_STATUS_UNSPECIFIED
+
+
+def test_an_add_does_not_overwrite_what_came_in_between(desk: Desk) -> None:
+    twin = msgspec.structs.replace(FINANCE, unit_id="qd-new")
+    desk.centre.meanwhile = (twin,)
+    assert "there is a unit qd-new already" in desk.admin(*NEW_UNIT, code=2)
+    assert desk.centre.entries["unit"]["qd-new"] == twin
+
+
+def test_an_import_resumes_nothing_and_says_so(desk: Desk) -> None:
+    """The file is from before the suspension, as ``export`` wrote it."""
+    desk.centre.keep(FINANCE)
+    desk.admin("export", "--kind", "unit", "-o", "u.toml")
+    file = desk.here / "u.toml"
+    file.write_text(file.read_text().replace("Mr Wang", "Ms Li"))
+    suspended = msgspec.structs.replace(FINANCE, status="SUSPENDED")
+    desk.centre.keep(suspended)
+    said = desk.admin("import", "u.toml", "--apply")
+    assert "unit qd-caizheng stays" in said
+    expected = msgspec.structs.replace(suspended, contact="Ms Li")
+    assert desk.centre.entries["unit"]["qd-caizheng"] == expected
+    new = file.read_text().replace("qd-caizheng", "qd-new").replace("ACTIVE", "SUSPENDED")
+    file.write_text(new)
+    assert "stays" not in desk.admin("import", "u.toml", "--apply")
+    (*_, last) = desk.centre.asked(admin_pb2.ApplyChangesRequest)
+    assert last.version == desk.centre.version
+    assert last.changes[0].entry.unit.status == directory_pb2.UNIT_STATUS_SUSPENDED
+
+
 def test_an_import_names_every_fault_and_asks_the_centre_nothing(desk: Desk) -> None:
     (desk.here / "g.csv").write_text("group_id,name_zh,name_en,members\nA B,一,One,\ntwo,,Two,\n")
     faults = desk.json("import", "g.csv", "--kind", "group", code=2)
@@ -324,20 +365,16 @@ def test_tokens(desk: Desk) -> None:
         " --token secret-of-the-token" in said
     )
     (asked,) = desk.centre.asked(authority_pb2.IssueTokenRequest)
-    assert f"{FINGERPRINT} --no-seal --token" in desk.admin("token", "issue", "--staff", "li")
+    said = desk.admin("token", "issue", "--unit", "qd-new", "--system", "oa")
+    assert f"{FINGERPRINT} --unit qd-new --no-seal --token" in said
     assert (asked.unit, asked.system, asked.seal, asked.lifetime_s) == (
         "qd-new",
         "oa",
         "main",
         7200,
     )
-    for wrong in (
-        ["--unit", "qd-new"],
-        ["--staff", "li", "--unit", "qd-new"],
-        ["--staff", "li", "--seal", "x"],
-        [],
-    ):
-        assert "--staff alone" in desk.admin("token", "issue", *wrong, code=2)
+    for wrong in (["--unit", "qd-new"], ["--system", "oa"], ["--staff", "li"], []):
+        desk.admin("token", "issue", *wrong, code=2)
     assert "open" in desk.admin("token", "list")
     assert "可用" in desk.admin("token", "list", "--standing", "open", "--lang", "zh")
     assert "--yes" in desk.admin("token", "withdraw", "t-1")
@@ -382,6 +419,40 @@ def test_who_may_not_is_told_so(desk: Desk) -> None:
     desk.centre.refusal = NotPermitted("auditors change nothing")
     said = desk.admin("unit", "suspend", "qd-caizheng", code=4)
     assert "auditors change nothing [NOT_PERMITTED]" in said
+    assert "This takes a member of staff with another role" in said
+
+
+def test_what_is_not_there_is_looked_for_in_a_list(desk: Desk) -> None:
+    said = desk.admin("unit", "show", "qd-nowhere", code=6)
+    assert "exchange admin ... list" in said
+    assert "sent or received" not in said
+
+
+def test_a_stale_decision_is_told_to_look_again(desk: Desk) -> None:
+    desk.centre.refusal = EntriesChanged()
+    said = desk.admin("unit", "suspend", "qd-caizheng", code=6)
+    assert "decide again" in said
+    assert "document" not in said
+
+
+@pytest.mark.parametrize(("place", "suggested"), [(0, "--kind staff"), (2, "--kind unit")])
+def test_an_import_for_another_role_says_what_to_leave_out(
+    desk: Desk, place: int, suggested: str
+) -> None:
+    (desk.here / "all.toml").write_text(
+        "[[unit]]\nunit_id = 'qd-new'\nname_zh = '新'\nname_en = 'New'\nshort_zh = '新'\n"
+        "kind = 'OFFICE'\norganisation_code = '900000022'\n"
+        "[[system]]\nunit_id = 'qd-new'\nname = 'oa'\n"
+        "[[staff]]\nname = 'wang'\nperson = '1'\nfull_name = 'W'\nrole = 'operator'\n"
+    )
+    desk.centre.refusal = NotPermitted("no", change=str(place))
+    said = desk.admin("import", "all.toml", code=4)
+    assert f"import only what your role keeps: {suggested}" in said
+
+
+def test_a_csv_file_without_its_kind_is_told_the_option(desk: Desk) -> None:
+    (desk.here / "units.csv").write_text("unit_id\nqd-a\n")
+    assert "say which with --kind, one of " in desk.admin("import", "units.csv", code=2)
 
 
 def test_route_and_groups(desk: Desk) -> None:

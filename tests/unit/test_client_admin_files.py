@@ -231,6 +231,13 @@ def test_what_is_no_such_file_is_refused_with_a_typed_error(
         read_entries(tmp_path / name, ["unit"])
 
 
+@pytest.mark.parametrize("text", ["a = " + "1" * 5000, "a = " + "[" * 5000])
+def test_what_the_reader_of_toml_breaks_on_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(InvalidRequest, match="is not TOML"):
+        read_entries(tmp_path / "a.toml")
+
+
 def test_a_csv_file_needs_its_kind(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("code\n")
     with pytest.raises(InvalidRequest, match="say which"):

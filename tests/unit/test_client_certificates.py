@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import os
 import threading
@@ -22,6 +23,7 @@ from exchange_client.timing import Timing
 
 from document_exchange.certificates import fingerprint
 from document_exchange.errors import ConfigurationError, KeyUnusable
+from tests.centre_for_tests import now
 from tests.joining_for_tests import (
     TOKEN,
     UNIT,
@@ -29,7 +31,7 @@ from tests.joining_for_tests import (
     WelcomingCentre,
     system_id,
 )
-from tests.pki_for_tests import Holder, Pki, unit_seal_id
+from tests.pki_for_tests import Holder, Pki, make_leaf, unit_seal_id
 
 Captured = pytest.CaptureFixture[str]
 
@@ -100,6 +102,47 @@ class TestReplacing:
             replace_certificate(profile, "system", new.key, new.pem)
         assert len(list(profile.glob("system*.key"))) == 2
         assert len(list(profile.glob("seal*.key"))) == 1
+
+    def test_a_seal_is_kept_until_it_ends(
+        self, profile: Path, authority: ScriptedAuthority
+    ) -> None:
+        """It is the one way to another seal without approval, if its successors are of no use."""
+        for _ in range(3):
+            new = renewed(authority, unit_seal_id(UNIT))
+            replace_certificate(profile, "seal", new.key, new.pem)
+        found = list(profile.glob("seal*.key"))
+        assert len(found) == 4
+        for key in found:
+            certificate = x509.load_pem_x509_certificate(key.with_suffix(".pem").read_bytes())
+            assert keys.load(key).public_key() == certificate.public_key()
+
+    def test_a_seal_that_has_ended_is_not_kept(
+        self, profile: Path, authority: ScriptedAuthority
+    ) -> None:
+        made = now() - dt.timedelta(days=2)
+        over = make_leaf(
+            unit_seal_id(UNIT),
+            issuer=authority.pki.seal_ca,
+            not_before=made,
+            not_after=made + dt.timedelta(days=1),
+        )
+        replace_certificate(profile, "seal", over.key, over.pem)
+        names = {path.name for path in profile.iterdir()}
+        for _ in range(2):
+            new = renewed(authority, unit_seal_id(UNIT))
+            replace_certificate(profile, "seal", new.key, new.pem)
+        stem = f"seal-{keys.key_sha256(over.key)[:8]}"
+        assert {f"{stem}.pem", f"{stem}.key"} <= names
+        assert not list(profile.glob(f"{stem}*"))
+
+    def test_a_new_key_is_encrypted_where_any_was(
+        self, profile: Path, authority: ScriptedAuthority
+    ) -> None:
+        seal = renewed(authority, unit_seal_id(UNIT))
+        replace_certificate(profile, "seal", seal.key, seal.pem, "secret")
+        newer = renewed(authority, unit_seal_id(UNIT))
+        with pytest.raises(KeyUnusable, match="EXCHANGE_KEY_PASSPHRASE"):
+            replace_certificate(profile, "seal", newer.key, newer.pem)
 
     def test_what_does_not_fit_changes_nothing(
         self, profile: Path, authority: ScriptedAuthority

@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 import pytest
 from exchange_client.cli import exchange, main
-from exchange_client.cli.command import report
+from exchange_client.cli.advice_words import ADVICE
+from exchange_client.cli.command import codes_of, report
 from exchange_client.cli.output import Output, as_json, printable
 from exchange_client.cli.tables import draw
 from exchange_client.cli.values import (
@@ -167,6 +168,25 @@ def test_a_wrong_value_is_answered_with_the_right_ones(
     said = capsys.readouterr().err
     assert all(value in said for value in named)
     assert "what to do" not in said
+    assert "�" not in said
+
+
+def test_a_missing_choice_lists_the_values_in_one_line(capsys: Captured) -> None:
+    assert main(["refuse", "x"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "Choose from: NOT_OUR_REMIT, RULE_VIOLATION," in line
+
+
+def test_a_wrong_choice_is_named_as_it_was_typed(capsys: Captured) -> None:
+    assert main(["refuse", "x", "--reason", "nonsense"]) == 2
+    assert "'nonsense'" in capsys.readouterr().err
+
+
+def test_the_profile_of_an_enrolment_is_a_new_one(capsys: Captured) -> None:
+    assert main(["enrol", "--help"]) == 0
+    assert "What to call the new profile" in capsys.readouterr().out
+    assert main(["inbox", "--help"]) == 0
+    assert "Profile to speak for" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -220,10 +240,37 @@ class TestWords:
             codes = tuple(c.code for c in cls.__mro__ if issubclass(c, ExchangeError))
             assert words.advice(codes) or cls is ExchangeError
 
+    @pytest.mark.parametrize("language", ["en", "zh"])
+    @pytest.mark.parametrize("doing", ["", "enrol", "admin", "renew"])
+    def test_no_error_of_joining_or_of_staff_speaks_of_documents(
+        self, language: str, doing: str
+    ) -> None:
+        words = Words(language, doing)
+        of_documents = words.advice(("VERIFICATION_FAILED",)) + words.advice(("REFUSED",))
+        assert ("BAD_SIGNATURE" in of_documents) == (doing == "")
+        for code in ("TOKEN_USED", "REQUEST_REFUSED", "ENTRIES_CHANGED", "SECOND_PERSON_NEEDED"):
+            codes = codes_of(BY_CODE[code]())
+            told = words.advice(codes)
+            assert told
+            if doing == "enrol" or code != "REQUEST_REFUSED":
+                assert told != Words(language).advice(("REFUSED",))
+
+    def test_advice_names_the_role_where_the_error_does(self) -> None:
+        words = Words("en", "admin")
+        assert "role security" in words.advice(("NOT_PERMITTED",), attributes={"role": "security"})
+        assert "another role" in words.advice(("NOT_PERMITTED",), attributes={"method": "/x"})
+        assert "unit" in Words("en").advice(("NOT_PERMITTED",), attributes={"role": "security"})
+
+    def test_all_advice_is_for_a_code(self) -> None:
+        for key in ADVICE:
+            doing, _, code = key.partition(".") if "." in key else ("", "", key)
+            assert doing in ("", "enrol", "admin", "renew")
+            assert code.partition(".")[0] in {*BY_CODE, "FILES", "USAGE"}
+
 
 class TestOutput:
     def test_what_a_terminal_would_obey_is_not_printed(self) -> None:
-        assert printable("a\x1b[2Jb\u202ec\n") == "a�[2Jb�c�"
+        assert printable("a\x1b[2Jb\u202ec\n\td") == "a�[2Jb�c d"
         line = as_json({"title": "a\x9b2J\x1b\u202e通知"})
         assert line == '{"title": "a\\u009b2J\\u001b\\u202e通知"}'
         assert json.loads(line) == {"title": "a\x9b2J\x1b\u202e通知"}
@@ -245,8 +292,15 @@ class TestOutput:
         assert "PENDING[bold]" in shown
         assert "受理时间" in shown
         zone = datetime.now().astimezone()
-        assert f"{at.astimezone(zone.tzinfo):%Y-%m-%d %H:%M:%S} " in shown
+        assert f"{at.astimezone(zone.tzinfo):%Y-%m-%d %H:%M:%S}\n" in shown
         assert shown.count("UTC") == 1
+
+    def test_no_line_ends_in_blanks(self, capsys: Captured) -> None:
+        rows = [{"title": "t" * 500, "number": "A"}, {"title": "short", "number": ""}]
+        Output(Words("en"), as_json=False).table(rows, ["number", "title"])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if "short" in line]
+        assert lines == [line.rstrip() for line in lines]
 
     def test_wide_characters_are_aligned(self, capsys: Captured) -> None:
         rows = [{"title": "通知", "number": "A"}, {"title": "abcd", "number": "B"}]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
 import stat
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -42,6 +46,7 @@ from tests.joining_for_tests import (
     ScriptedAuthority,
     WelcomingCentre,
     served_files,
+    server_leaf,
     system_id,
 )
 from tests.pki_for_tests import (
@@ -90,6 +95,50 @@ class TestTrust:
         with pytest.raises(VerificationFailed, match=authority.fingerprint):
             await enrolled(authority, config, root_fingerprint=other)
         assert authority.enrolments == 0
+
+    async def test_a_mistyped_fingerprint_does_not_bind_the_token(
+        self, authority: ScriptedAuthority, config: Path
+    ) -> None:
+        with pytest.raises(VerificationFailed):
+            await enrolled(authority, config, root_fingerprint="0" * 64)
+        assert (await enrolled(authority, config)).profile.unit == UNIT
+
+    async def test_a_port_that_wants_a_certificate_is_named_at_once(
+        self, authority: ScriptedAuthority, centre: WelcomingCentre, config: Path
+    ) -> None:
+        """With retries, it was silent for half a minute."""
+        began = time.monotonic()
+        for elsewhere in (centre.address, authority.address):
+            made = application(authority, authority=elsewhere)
+            with pytest.raises(ConfigurationError, match="not the enrolment address"):
+                await enrol(made, config, Timing())
+        assert time.monotonic() - began < 10
+
+    async def test_another_service_without_certificates_is_named(
+        self, authority: ScriptedAuthority, config: Path
+    ) -> None:
+        leaf = server_leaf(authority.pki, "other")
+        server = grpc.server(ThreadPoolExecutor(1))
+        port = server.add_secure_port(
+            "127.0.0.1:0", grpc.ssl_server_credentials([(leaf.key_pem, leaf.pem)])
+        )
+        server.start()
+        try:
+            with pytest.raises(ConfigurationError, match="not the enrolment address"):
+                await enrolled(authority, config, authority=f"127.0.0.1:{port}")
+        finally:
+            server.stop(None).wait()
+
+    @pytest.mark.parametrize("speaks", [True, False])
+    async def test_what_speaks_no_tls_is_named(
+        self, authority: ScriptedAuthority, config: Path, speaks: bool
+    ) -> None:
+        with served_files({}) as address:
+            host = address.removeprefix("http://") if speaks else "127.0.0.1:1"
+            expected = ConfigurationError if speaks else Unavailable
+            with pytest.raises(expected) as raised:
+                await enrolled(authority, config, authority=host)
+        assert host in raised.value.message
 
     @pytest.mark.parametrize("http", [False, True])
     async def test_whoever_serves_the_right_root_with_another_ca_gets_no_token(
@@ -335,13 +384,49 @@ class TestProfile:
         assert not (config / UNIT / "notes").exists()
         assert [path.name for path in config.iterdir()] == [UNIT]
 
+    @pytest.mark.parametrize("replacing", [False, True])
     @pytest.mark.parametrize("name", ["../other", ".hidden", "a/b", "/etc"])
     async def test_its_name_is_a_name(
-        self, authority: ScriptedAuthority, config: Path, name: str
+        self, authority: ScriptedAuthority, config: Path, name: str, replacing: bool
     ) -> None:
-        with pytest.raises(ConfigurationError):
-            await enrolled(authority, config, profile=name)
+        with pytest.raises(ConfigurationError, match="can't be the name"):
+            await enrolled(authority, config, profile=name, replace=replacing)
         assert authority.enrolments == 0
+
+    def test_nothing_outside_gives_way_to_a_profile(
+        self, authority: ScriptedAuthority, config: Path
+    ) -> None:
+        documents = config.parent / "documents"
+        documents.mkdir(parents=True)
+        opened = enrolment_folder.opened(config, TOKEN, authority.fingerprint)
+        with opened as folder, pytest.raises(ConfigurationError):
+            folder.renamed("../documents", replace=True)
+        assert list(documents.iterdir()) == []
+
+    async def test_the_one_before_is_kept_until_this_one_has_its_seal(
+        self, authority: ScriptedAuthority, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (config / UNIT).mkdir(parents=True)
+        (config / UNIT / "seal.key").write_text("the one that there is")
+        (config / f".replaced-{UNIT}-north-01234567").mkdir()
+        for standing in ("PENDING", "REJECTED"):
+            authority.seal_standing = authority_pb2.SealStanding.Value(f"SEAL_STANDING_{standing}")
+            assert (await enrolled(authority, config, replace=True)).seal == standing
+            [kept] = config.glob(f".replaced-{UNIT}-????????")
+            assert (kept / "seal.key").read_text() == "the one that there is"
+        authority.seal_standing = authority_pb2.SEAL_STANDING_ISSUED
+
+        def power_cut(*_: object) -> None:
+            raise InterruptedError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", power_cut)
+            with pytest.raises(InterruptedError):
+                await enrolled(authority, config)
+        assert (await enrolled(authority, config)).repeated
+        # What another profile replaced is not its business.
+        left = {path.name for path in config.iterdir()}
+        assert left == {UNIT, f".replaced-{UNIT}-north-01234567"}
 
 
 class TestRepeating:
@@ -356,6 +441,17 @@ class TestRepeating:
         found = await enrolled(authority, config)
         assert keys.key_sha256(keys.load(config / UNIT / "system.key")) == kept
         assert not found.repeated
+
+    async def test_a_token_in_capitals_or_with_blanks_is_the_same_one(
+        self, authority: ScriptedAuthority, config: Path
+    ) -> None:
+        authority.faults.lose_answers = 1
+        with pytest.raises(Unavailable):
+            await enrolled(authority, config)
+        other_hand = f"\t{TOKEN.upper()} \n"
+        assert not (await enrolled(authority, config, token=other_hand)).repeated
+        assert (await enrolled(authority, config, token=other_hand)).repeated
+        assert [path.name for path in config.iterdir()] == [UNIT]
 
     async def test_what_is_complete_asks_nobody(
         self, authority: ScriptedAuthority, config: Path
@@ -421,7 +517,7 @@ class TestRepeating:
     async def test_two_at_once_do_not_make_two_pairs_of_keys(
         self, authority: ScriptedAuthority, config: Path
     ) -> None:
-        folder = enrolment_folder.opened(config, TOKEN, "a:1", authority.fingerprint)
+        folder = enrolment_folder.opened(config, TOKEN, authority.fingerprint)
         with folder, pytest.raises(ConfigurationError, match="another process"):
             await enrolled(authority, config)
         assert (await enrolled(authority, config)).seal == "ISSUED"
@@ -429,8 +525,8 @@ class TestRepeating:
     async def test_a_token_goes_on_with_its_own_authority(
         self, authority: ScriptedAuthority, config: Path
     ) -> None:
-        with enrolment_folder.opened(config, TOKEN, "a:1", "0" * 64):
-            pass
+        with enrolment_folder.opened(config, TOKEN, "0" * 64) as folder:
+            enrolment_folder.remember(folder, TOKEN, "a:1", "0" * 64)
         with pytest.raises(ConfigurationError, match="0000"):
             await enrolled(authority, config)
 
@@ -678,6 +774,46 @@ class TestCommand:
         authority.seal_standing = authority_pb2.SEAL_STANDING_REJECTED
         assert main(arguments(authority)) == 6
         assert "the key was not read out right" in capsys.readouterr().err
+
+    def test_a_wrong_fingerprint_is_told_what_to_compare(
+        self, authority: ScriptedAuthority, config: Path, capsys: Captured
+    ) -> None:
+        wrong = [*arguments(authority), f"--fingerprint={'0' * 64}"]
+        assert main(wrong) == 6
+        said = capsys.readouterr().err
+        assert "The token was not sent" in said
+        assert "Refuse it" not in said
+        assert main([*wrong, "--lang", "zh"]) == 6
+        assert "令牌尚未发送" in capsys.readouterr().err
+
+    def test_a_token_of_others_is_told_whom_to_ask(
+        self, authority: ScriptedAuthority, config: Path, capsys: Captured
+    ) -> None:
+        assert main([*arguments(authority), "--token=guessed"]) == 6
+        said = capsys.readouterr().err
+        assert "Ask the operator for a new token." in said
+        assert "document" not in said
+
+    def test_an_authority_that_is_not_there_is_told_in_one_line(
+        self, authority: ScriptedAuthority, config: Path, capsys: Captured
+    ) -> None:
+        assert main([*arguments(authority), "--authority=127.0.0.1:1"]) == 5
+        error, advice = capsys.readouterr().err.splitlines()
+        assert "UNAVAILABLE" in error
+        assert "Check --authority" in advice
+
+    def test_trying_again_is_one_line_and_no_log(
+        self,
+        authority: ScriptedAuthority,
+        centre: WelcomingCentre,
+        config: Path,
+        capfd: Captured,
+    ) -> None:
+        authority.faults.lose_answers = 3
+        assert main(arguments(authority)) == 0
+        said = capfd.readouterr().err.splitlines()
+        assert len([line for line in said if "trying again for 30 s" in line]) == 1
+        assert not [line for line in said if "stamina" in line]
 
     def test_the_token_may_come_from_elsewhere(
         self,

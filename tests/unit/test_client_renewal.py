@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from exchange_client import AsyncClient, Profile, Timing, profile_store
+from cryptography.hazmat.primitives.asymmetric import ec
+from exchange_client import AsyncClient, Profile, Timing, keys, profile_store
 from exchange_client import renewal as renewals
 from exchange_client.alerts import Alert, AlertKind
 from exchange_client.keys import PASSPHRASE_VARIABLE
@@ -30,6 +31,8 @@ from document_exchange.errors import (
     ConfigurationError,
     ExchangeError,
     KeyReused,
+    KeyUnusable,
+    SealRevoked,
     Unavailable,
     VerificationFailed,
 )
@@ -39,6 +42,7 @@ from tests.renewing_authority import RenewingAuthority, now
 
 UNIT = "qd-caizheng"
 ONCE = Timing(retry_budget_s=0)
+SECRET = "芝麻开门"
 DAY = dt.timedelta(days=1)
 CLIENT_LEAF: Mapping[str, Any] = {"purposes": CLIENT, "usage": key_usage("digital_signature")}
 KINDS: tuple[CertificateKind, ...] = ("system", "seal")
@@ -260,8 +264,6 @@ async def test_an_answer_that_was_kept_until_it_was_over_is_of_no_use(
     ends = x509.load_pem_x509_certificate(kept.read_bytes()).not_valid_after_utc
     authority.lifetime = DAY
     await asyncio.sleep((ends - now()).total_seconds())  # it is time itself that is waited for
-    with pytest.raises(VerificationFailed, match="as good as over"):
-        await renew(profile, "system", ONCE)
     renewed = await renew(profile, "system", ONCE)
     assert renewed.system_certificate.not_valid_after_utc > now() + DAY / 2
 
@@ -285,7 +287,173 @@ async def test_what_the_centre_does_not_admit_does_not_get_into_the_profile(
     # A centre that is down for weeks must not make the profile die with its old certificate.
     renewed = await renew(profile, "system", ONCE, away)
     assert in_use(stored_in(directory_of(profile)), "system") == renewed.system_certificate
+    assert len(authority.issued) == 1
+
+
+class PowerCut(OSError):
+    """Nothing is done any more."""
+
+
+async def interrupted(
+    profile: Profile, kind: CertificateKind, monkeypatch: pytest.MonkeyPatch
+) -> x509.Certificate:
+    """The certificate that a renewal got, which broke off before it was in the profile."""
+
+    def cut(*_: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(profile_store, "replace_certificate", cut)
+        with pytest.raises(PowerCut):
+            await renew(profile, kind, ONCE)
+    return x509.load_pem_x509_certificate((directory_of(profile) / f"next-{kind}.pem").read_bytes())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_revoked_before_it_was_used_is_not_used(
+    profile: Profile,
+    authority: RenewingAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: CertificateKind,
+) -> None:
+    revoked = await interrupted(profile, kind, monkeypatch)
+    authority.revoked = set(authority.issued)
+    renewed = await renew(profile, kind, ONCE)
+    assert in_use(renewed, kind) not in (revoked, in_use(profile, kind))
+    assert in_use(stored_in(directory_of(profile)), kind) == in_use(renewed, kind)
+    assert not list(directory_of(profile).glob("next-*"))
+
+
+@pytest.mark.parametrize("refusal", [CertificateRevoked, CertificateNotAdmitted])
+async def test_what_the_centre_will_never_admit_is_given_up(
+    profile: Profile,
+    authority: RenewingAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: type[ExchangeError],
+) -> None:
+    monkeypatch.setattr(renewals, "_LONGEST_UNANSWERED_S", 0.2)
+    monkeypatch.setattr(renewals, "_UNKNOWN_FOR_GOOD_S", 0.0)
+    useless = await interrupted(profile, "system", monkeypatch)
+
+    async def knows_all_others(candidate: Profile) -> None:
+        if candidate.system_certificate == useless:
+            raise refusal
+
+    renewed = await renew(profile, "system", ONCE, knows_all_others)
+    assert renewed.system_certificate not in (useless, profile.system_certificate)
+    assert len(authority.issued) == 2
+
+
+async def test_the_first_refusal_of_the_centre_burns_no_key(
+    profile: Profile, authority: RenewingAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewals, "_LONGEST_UNANSWERED_S", 0.2)
+
+    async def has_not_heard_of_it(candidate: Profile) -> None:
+        raise CertificateNotAdmitted
+
+    for _ in range(3):
+        with pytest.raises(CertificateNotAdmitted):
+            await renew(profile, "system", ONCE, has_not_heard_of_it)
+    assert (len(authority.asked), len(authority.issued)) == (3, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_kept_is_all_there_is_once_nobody_can_ask_any_more(
+    profile: Profile,
+    centre: ScriptedCentre,
+    authority: RenewingAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: CertificateKind,
+) -> None:
+    kept = await interrupted(profile, kind, monkeypatch)
+    shorten(profile, centre, kind, -1)
+    over = stored_in(directory_of(profile))
+    assert in_use(await renew(over, kind, ONCE), kind) == kept
     assert len(authority.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "refusal"), [("system", CertificateRevoked), ("seal", SealRevoked)]
+)
+async def test_the_next_one_outlives_the_revocation_of_the_one_before(
+    profile: Profile,
+    authority: RenewingAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: CertificateKind,
+    refusal: type[ExchangeError],
+) -> None:
+    kept = await interrupted(profile, kind, monkeypatch)
+    authority.refusals = [refusal()]
+    assert in_use(await renew(profile, kind, ONCE), kind) == kept
+
+
+async def test_while_the_authority_is_away_no_seal_is_used_that_may_be_revoked(
+    profile: Profile, authority: RenewingAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await interrupted(profile, "seal", monkeypatch)
+    authority.refusals = [Unavailable()]
+    with pytest.raises(Unavailable):
+        await renew(profile, "seal", ONCE)
+    assert in_use(stored_in(directory_of(profile)), "seal") == in_use(profile, "seal")
+    assert in_use(await renew(profile, "seal", ONCE), "seal") == kept
+
+
+# Keys that are encrypted
+
+
+@pytest.fixture
+def encrypted(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """The same, with keys that only the program's own passphrase opens."""
+    monkeypatch.delenv(PASSPHRASE_VARIABLE, raising=False)
+    directory = directory_of(profile)
+    for kind in KINDS:
+        key = keys.load(directory / f"{kind}.key")
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        keys.write_private(directory / f"{kind}.key", keys.private_pem(key, SECRET))
+    return Profile.load(UNIT, directory.parent, SECRET)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_profile_is_renewed_with_the_passphrase_that_it_was_loaded_with(
+    encrypted: Profile, kind: CertificateKind
+) -> None:
+    renewed = await renew(encrypted, kind, ONCE)
+    directory = directory_of(encrypted)
+    assert all(b"ENCRYPTED" in path.read_bytes() for path in directory.glob("*.key"))
+    stored = Profile.read(directory, UNIT, passphrase=SECRET)
+    assert in_use(stored, kind) == in_use(renewed, kind) != in_use(encrypted, kind)
+    assert in_use(await renew(renewed, kind, ONCE), kind) != in_use(renewed, kind)
+    assert SECRET not in repr(renewed)
+
+
+async def test_a_client_with_a_passphrase_opens_when_renewal_is_due(
+    profile: Profile, encrypted: Profile, centre: ScriptedCentre
+) -> None:
+    shorten(profile, centre, "system", 60, SECRET)
+    due = Profile.load(UNIT, directory_of(profile).parent, SECRET)
+    async with AsyncClient(due, ONCE) as client, asyncio.timeout(10):
+        while client.profile.system_certificate == due.system_certificate:
+            await client.units()
+
+
+async def test_what_is_stored_and_can_t_be_read_keeps_no_client_from_opening(
+    profile: Profile, centre: ScriptedCentre, authority: RenewingAuthority
+) -> None:
+    shorten(profile, centre, "system", 60)
+    due = stored_in(directory_of(profile))
+    (directory_of(profile) / "system.key").chmod(0o644)
+    alerts = Alerts()
+    async with AsyncClient(due, ONCE, alerts) as client, asyncio.timeout(10):
+        await client.units()
+        while (alert := await alerts.get()).kind is not AlertKind.RENEWAL_FAILED:
+            pass
+        assert isinstance(alert.error, KeyUnusable)
+    shorten(profile, centre, "system", -1)
+    over = stored_in(directory_of(profile))
+    (directory_of(profile) / "system.key").chmod(0o644)
+    with pytest.raises(KeyUnusable):
+        await AsyncClient(over, ONCE).__aenter__()
 
 
 async def test_of_two_who_renew_one_asks_and_both_have_it(
@@ -407,7 +575,13 @@ class Alerts(asyncio.Queue[Alert]):
         self.put_nowait(alert)
 
 
-def shorten(profile: Profile, centre: ScriptedCentre, kind: CertificateKind, left_s: float) -> None:
+def shorten(
+    profile: Profile,
+    centre: ScriptedCentre,
+    kind: CertificateKind,
+    left_s: float,
+    passphrase: str | None = None,
+) -> None:
     """Give the profile on disk a certificate that is due."""
     directory = directory_of(profile)
     ends = now() + dt.timedelta(seconds=left_s)
@@ -417,7 +591,7 @@ def shorten(profile: Profile, centre: ScriptedCentre, kind: CertificateKind, lef
         ca, name, more = centre.pki.seal_ca, unit_seal_id(UNIT), {}
     due = make_leaf(name, issuer=ca, not_before=now() - DAY, not_after=ends, **more)
     (directory / f"{kind}.pem").write_bytes(due.pem + ca.pem)
-    (directory / f"{kind}.key").write_bytes(due.key_pem)
+    keys.write_private(directory / f"{kind}.key", keys.private_pem(due.key, passphrase))
 
 
 @pytest.mark.parametrize("kind", KINDS)

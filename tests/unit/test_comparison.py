@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -19,14 +21,16 @@ from document_exchange.entries import (
     SystemEntry,
     UnitEntry,
 )
-from document_exchange.entry_changes import Verb
+from document_exchange.entry_changes import MOST_MEMBERS, Verb
 from document_exchange.errors import (
     ExchangeError,
     InvalidRequest,
+    LimitExceeded,
     NotFound,
     Refused,
     RoleConflict,
 )
+from exchange_server.administration import Comparer
 from exchange_server.changes import Change, Entries, put
 from exchange_server.comparison import compare
 
@@ -237,3 +241,75 @@ def test_a_change_is_the_same_after_json() -> None:
     changes = [put(each) for each in registry().by_key.values()]
     changes.append(change(Verb.CLOSE, "unit", "court", successor="office"))
     assert msgspec.json.decode(msgspec.json.encode(changes), type=list[Change]) == changes
+
+
+@pytest.mark.parametrize("entry", [OFFICE, SystemEntry(unit_id="office", name="oa"), WANG])
+def test_staff_change_a_status_by_verbs_alone(entry: Entry) -> None:
+    """So that what was read before a suspension and is put back does not lift it."""
+    suspended = msgspec.structs.replace(entry, status="SUSPENDED")
+    before = registry(suspended)
+    for role in ("operator", "security"):
+        for status in ("ACTIVE", "CLOSED"):
+            with pytest.raises(Refused, match="is SUSPENDED: a put does not change that"):
+                compare(before, [with_(entry, status=status)], role)
+        for status in ("", "SUSPENDED"):
+            assert compare(before, [with_(entry, status=status)], role) == []
+    # The owner's file says what it says.
+    assert len(compare(before, [with_(entry, status="ACTIVE")])) == 1
+    new = unit("new", "900000049", status="SUSPENDED")
+    assert [str(each) for each in compare(registry(), [put(new)], "operator")] == ["unit new: new"]
+
+
+def test_members_follow_each_change_of_the_same_call() -> None:
+    """What a group's members are is known at every step, not only at the first."""
+    courts = GroupEntry(group_id="courts", name_zh="法院", name_en="Courts", members=("office",))
+    changes = [
+        put(courts),
+        with_(OFFICE, groups=("courts", "all")),
+        with_(courts, members=("court", "office")),
+        with_(COURT, groups=("courts",)),
+        with_(courts, members=("court",)),
+        with_(OFFICE, groups=("all", "new")),
+        put(GroupEntry(group_id="new", name_zh="新", name_en="New", members=("court",))),
+    ]
+    assert told(registry(), changes) == [
+        "unit court: groups all courts -> courts new",
+        "group courts: new",
+        "group new: new",
+    ]
+
+
+def test_members_are_limited_in_all() -> None:
+    whole = with_(ALL, members=("office",) * (MOST_MEMBERS // 2))
+    compare(registry(), [whole] * 2)
+    with pytest.raises(LimitExceeded, match="20001 members together"):
+        compare(registry(), [*[whole] * 2, with_(ALL, members=("office",))])
+
+
+class Waiting(list[Change]):
+    """Changes that are compared no further until they may be."""
+
+    def __init__(self, *changes: Change) -> None:
+        super().__init__(changes)
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def __iter__(self) -> Iterator[Change]:
+        self.begun.set()
+        assert self.go_on.wait(10), "whoever waits for this was held up by it"
+        return super().__iter__()
+
+
+async def test_a_large_comparison_holds_up_nobody_else() -> None:
+    """And one that comes meanwhile waits for its turn."""
+    comparer = Comparer()
+    first, second = Waiting(put(OFFICE)), Waiting(with_(OFFICE, contact="王"))
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(comparer.compare(registry(), first, "operator"))
+        two = group.create_task(comparer.compare(registry(), second, "operator"))
+        assert await asyncio.to_thread(first.begun.wait, 10)
+        second.go_on.set()
+        assert not second.begun.wait(0.05)
+        first.go_on.set()
+    assert one.result() == ([], ())
+    assert [each.field for each in two.result()[1]] == ["contact"]

@@ -27,7 +27,7 @@ from document_exchange.errors import (
     VerificationFailed,
 )
 from exchange_runtime.denials import DENIALS, Denials
-from exchange_runtime.values import PreparedEvent, Principal
+from exchange_runtime.values import Actor, PreparedEvent, Principal
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 SUBMIT = "/document_exchange.v1.ExchangeService/Submit"
@@ -171,6 +171,22 @@ async def test_too_many_kinds_are_counted_over_all_callers(books: Books) -> None
     assert counted == {"one": "1", "several": "7"}
     await denials.record(caller("s9"), SUBMIT, InvalidRequest(), None)
     assert books.events[-1].actor == str(caller("s9").identity)
+
+
+async def test_whoever_has_an_ipv6_network_is_one_caller(denials: Denials, books: Books) -> None:
+    """Each of its 2^64 addresses costs nothing, so none is a kind of its own."""
+    for number in range(1, 5):
+        await denials.record(Actor("enrolment", f"2001:db8:0:7::{number}"), SUBMIT, NotFound())
+    for other in ("2001:db8:0:8::1", "10.0.0.7", "10.0.0.8"):
+        await denials.record(Actor("enrolment", other), SUBMIT, NotFound())
+    assert [each.address for each in books.events] == [
+        "2001:db8:0:7::1",
+        "2001:db8:0:8::1",
+        "10.0.0.7",
+        "10.0.0.8",
+    ]
+    await denials.flush()
+    assert [each["repeats"] for each in books.details[4:]] == ["3"]
 
 
 async def test_a_caller_that_hangs_up_leaves_its_trace(denials: Denials, books: Books) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from exchange_client.cli import exchange
+from exchange_pki.cli import exchange_pki
 
 from document_exchange import event, manifest, receipt
+from exchange_server import registry_file
+from exchange_server.cli import cli as exchange_server
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -32,6 +36,7 @@ SALT = bytes(range(32))
 
 FORMATS = (DOCS / "formats.md").read_text(encoding="utf-8")
 SECURITY = (DOCS / "security.md").read_text(encoding="utf-8")
+OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
 EXAMPLES = [
     block.encode()
     for block in re.findall(r"^```json\n(.*?)\n```$", FORMATS, re.MULTILINE | re.DOTALL)
@@ -84,6 +89,47 @@ def test_every_case_that_is_named_is_there() -> None:
     for words in named:
         for case in re.findall(r"`(\w+)`", words):
             assert f"    {case}: (" in source, case
+
+
+def test_every_log_event_is_one_that_the_code_has() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("exchange_server", "exchange_runtime", "certs/exchange_pki")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    named = [
+        name
+        for event_names, *_ in rows(OPERATIONS, "Logs and health")
+        for name in re.findall(r"`(\w+)`", event_names)
+    ]
+    assert len(named) > 25
+    for name in named:
+        assert f'"{name}"' in code, name
+
+
+def test_every_command_of_the_table_is_there() -> None:
+    programs = {
+        "exchange": exchange,
+        "exchange-server": exchange_server,
+        "exchange-pki": exchange_pki,
+    }
+    table = rows(OPERATIONS, "Commands")
+    assert len(table) > 10
+    for commands, *_ in table:
+        program, _, verbs = commands.strip("`").partition("`")[0].partition(" ")
+        for verb in verbs.partition(" --")[0].split(", "):
+            name = verb.split()[0]
+            assert name == "…" or name in programs[program].commands, commands
+
+
+def test_the_registry_to_begin_with_is_right(tmp_path: Path) -> None:
+    [example] = re.findall(
+        r"^```toml\n(\[\[business.*?)^```$", OPERATIONS, re.MULTILINE | re.DOTALL
+    )
+    path = tmp_path / "registry.toml"
+    path.write_text(example, encoding="utf-8")
+    roles = sorted(member.role for member in registry_file.read_file(path).staff)
+    assert roles == ["operator", "security", "security"]
 
 
 def anchor(heading: str) -> str:

@@ -16,6 +16,7 @@ from exchange_pki import signing_request
 from exchange_pki.authority import Authority
 from exchange_pki.keys import Passphrase
 from exchange_pki.lint import LintRefused
+from exchange_pki.outcome import Cause
 from exchange_pki.prepare import Order
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.register import Certified
@@ -423,6 +424,51 @@ class TestRevoke:
         clock.advance(hours=1)
         assert authority.revoke(seal.serial, "keyCompromise") == first
 
+    def test_with_a_compromised_key_goes_what_it_was_renewed_to(
+        self, authority: Authority, seal: Certified, clock: Clock
+    ) -> None:
+        named_otherwise = [authority.issue(order, new_key()) for order in (SYSTEM, STAFF)]
+        renewed = [authority.issue(SEAL, new_key()) for _ in range(2)]
+        authority.revoke(renewed[0].serial, "superseded")
+        authority.revoke(seal.serial, "keyCompromise", Cause("spiffe://x/staff/li"))
+        revoked = authority.register.revoked
+        assert set(revoked) == {each.serial for each in (seal, *renewed)}
+        assert revoked[renewed[0].serial].reason == "superseded"
+        assert revoked[renewed[1].serial].reason == "keyCompromise"
+        recorded = revoked[renewed[1].serial].event
+        assert recorded is not None
+        happened = event.decode(recorded.event)
+        assert happened.actor == "spiffe://x/staff/li"
+        assert (happened.detail or {})["because_of"] == seal.fingerprint
+        assert not {each.serial for each in named_otherwise} & set(revoked)
+        # What the unit enrolled for after that stays, also where the revocation is repeated.
+        clock.advance(minutes=1)
+        anew = authority.issue(SEAL, new_key())
+        authority.revoke(seal.serial, "keyCompromise")
+        assert anew.serial not in revoked
+
+    def test_other_reasons_concern_one_certificate(
+        self, authority: Authority, seal: Certified
+    ) -> None:
+        renewed = authority.issue(SEAL, new_key())
+        authority.revoke(seal.serial, "superseded")
+        assert renewed.serial not in authority.register.revoked
+
+    def test_a_compromise_that_is_known_late_reaches_all_that_came_of_it(
+        self, authority: Authority, seal: Certified
+    ) -> None:
+        stolen = authority.issue(SEAL, new_key())
+        authority.revoke(seal.serial, "superseded")
+        of_the_stolen = authority.issue(SEAL, new_key())
+        authority.revoke(seal.serial, "keyCompromise")
+        assert {stolen.serial, of_the_stolen.serial} <= set(authority.register.revoked)
+
+    def test_what_has_ended_needs_no_revocation(self, authority: Authority, clock: Clock) -> None:
+        first, ended = (authority.issue(SYSTEM, new_key()) for _ in range(2))
+        clock.advance(days=31)
+        authority.revoke(first.serial, "keyCompromise")
+        assert ended.serial not in authority.register.revoked
+
     @pytest.mark.parametrize(
         "spelling", [str.upper, lambda s: ":".join((s[:2], s[2:])), "00".__add__]
     )
@@ -506,6 +552,40 @@ class TestCrls:
         assert fresh.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 2
         assert fresh.last_update_utc == clock.now.replace(microsecond=0)
         assert fresh.next_update_utc == fresh.last_update_utc + 7 * DAY
+
+    def test_due_are_old_lists_and_those_that_lack_a_revocation(
+        self, state: Path, authority: Authority, clock: Clock
+    ) -> None:
+        authority.issue_crls()
+        assert authority.due_crls(DAY) == []
+        authority.revoke(authority.issue(SYSTEM, new_key()).serial, "superseded")
+        for each in (authority, Authority.load(state, clock=clock)):
+            assert each.due_crls(DAY) == ["tls-ca"]
+        authority.issue_crls(["tls-ca"])
+        for each in (authority, Authority.load(state, clock=clock)):
+            assert each.due_crls(DAY) == []
+        clock.advance(days=1)
+        assert authority.due_crls(DAY) == ["root", "tls-ca", "seal-ca"]
+
+    def test_a_list_from_a_clock_that_was_ahead_is_due(
+        self, authority: Authority, clock: Clock
+    ) -> None:
+        """Until its time comes nobody can use it, and it would be the last for that long."""
+        clock.advance(days=3)
+        authority.issue_crls()
+        clock.advance(days=-3)
+        assert authority.due_crls(DAY) == ["root", "tls-ca", "seal-ca"]
+        authority.issue_crls()
+        assert authority.due_crls(DAY) == []
+
+    def test_a_list_that_never_got_to_its_place_is_due(
+        self, authority: Authority, clock: Clock
+    ) -> None:
+        older = authority.layout.crl("tls-ca").read_bytes()
+        authority.issue_crls()
+        assert authority.due_crls(DAY) == []
+        authority.layout.crl("tls-ca").write_bytes(older)
+        assert authority.due_crls(DAY) == ["tls-ca"]
 
     def test_a_revocation_outlives_its_certificate(
         self, authority: Authority, clock: Clock

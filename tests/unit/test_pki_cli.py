@@ -287,6 +287,15 @@ class TestStanding:
         assert [f"{entry.serial_number:x}" for entry in crl] == [seal]
         assert shell("list", "--check", key=False) == 0
 
+    def test_what_a_compromised_key_was_renewed_to_is_shown_too(
+        self, shell: Shell, seal: str
+    ) -> None:
+        command = ("issue", "seal", "--unit", "qd-caizheng", "--name", "2026", "--new-key")
+        assert shell(*command, "--out", shell.directory / "renewed", "--json") == 0
+        renewed = shell.rows[0]["serial"]
+        assert shell("revoke", "--serial", seal, "--reason", "keyCompromise", "--json") == 0
+        assert [row["serial"] for row in shell.rows] == [seal, renewed]
+
     def test_without_a_passphrase_the_list_has_to_follow(self, shell: Shell, seal: str) -> None:
         assert shell("revoke", "--serial", seal, "--reason", "superseded", key=False) == 0
         assert "exchange-pki crl" in shell.err

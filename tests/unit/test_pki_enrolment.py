@@ -125,7 +125,8 @@ def test_other_names_are_refused_and_not_repeated(names: list[x509.GeneralName])
     read = proved_request.read(signing_request(KEY, *names), "seal_request")
     with pytest.raises(IdentityMismatch) as caught:
         read.check_names(system_id())
-    assert caught.value.attributes == {"field": "seal_request", "identity": system_id()}
+    assert caught.value.attributes == {"field": "seal_request"}
+    assert system_id() not in caught.value.message
 
 
 def test_every_flipped_byte_is_refused_or_changes_nothing_that_counts() -> None:

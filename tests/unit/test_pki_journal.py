@@ -239,6 +239,34 @@ class TestFailingDisk:
         assert again.register.last_number("seal-ca") == 2
         assert b"Input/output error" in again.layout.journal.read_bytes()
 
+    @pytest.mark.parametrize("failing", ["open", "write", "ftruncate"])
+    def test_nothing_is_skipped_when_a_torn_end_can_not_be_set_aside(
+        self, state: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    ) -> None:
+        """One process lives on beside another that died: what that one did must come to it."""
+        surviving = load(state)
+        issue(load(state))
+        journal = surviving.layout.journal
+        with journal.open("ab") as file:
+            file.write(b'{"n":')
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as disk:
+            if failing == "open":  # what stands in its way can't be opened
+                surviving.layout.torn_journal.mkdir()
+            else:
+                disk.setattr(os, failing, full)
+            with pytest.raises(ConfigurationError, match=r"journal\.torn"):
+                issue(surviving)
+        if failing == "open":
+            surviving.layout.torn_journal.rmdir()
+        issue(surviving)
+        again = load(state)
+        assert surviving.register.certified.keys() == again.register.certified.keys()
+        assert again.register.unfinished() == []
+
 
 class TestDamage:
     @pytest.mark.parametrize(

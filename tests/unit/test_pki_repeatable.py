@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from document_exchange.errors import (
     InvalidRequest,
     KeyReused,
     KeyUnusable,
+    QuotaExceeded,
     RequestRefused,
     SealRevoked,
 )
@@ -139,6 +141,40 @@ def test_the_event_says_who_caused_it(authority: Authority) -> None:
     assert happened.detail["profile"] == "system", "what happened is not the applicant's to say"
 
 
+@pytest.mark.parametrize("lifetime", [None, timedelta(minutes=1)])
+def test_nobody_renews_much_faster_than_is_due(
+    authority: Authority, clock: Clock, lifetime: timedelta | None
+) -> None:
+    order = replace(SYSTEM, lifetime=lifetime)
+    third_s = (lifetime or timedelta(days=30)).total_seconds() / 3
+    first = authority.issue(order, new_key())
+
+    def renewal(order: Order = order) -> Application:
+        return Application(order, new_key(), on_strength_of=(first.fingerprint,))
+
+    clock.advance(seconds=third_s / 2)
+    wanted = [renewal() for _ in range(4)]
+    answers = authority.issue_each([*wanted, renewal(OTHER)])
+    assert [type(each) for each in answers] == [
+        *(Certified, Certified, QuotaExceeded, QuotaExceeded, Certified)
+    ], "the first counts too; another identity does not"
+    assert authority.issue_each(wanted[:2]) == answers[:2], "the same key again is free"
+    assert certified(authority, Application(order, new_key())), "what no certificate asks for, too"
+    refused = authority.issue_each([renewal()])[0]
+    assert isinstance(refused, QuotaExceeded)
+    assert refused.retry_after_s == third_s
+    clock.advance(seconds=third_s)
+    assert len(certified(authority, renewal(), renewal())) == 2
+
+
+def test_what_was_revoked_does_not_count(authority: Authority) -> None:
+    first = authority.issue(SYSTEM, new_key())
+    for _ in range(5):
+        wanted = Application(SYSTEM, new_key(), on_strength_of=(first.fingerprint,))
+        (made,) = certified(authority, wanted)
+        authority.revoke(made.serial, "superseded")
+
+
 def test_without_the_key_everybody_is_told(
     authority: Authority, tmp_path: Path, clock: Clock
 ) -> None:
@@ -198,4 +234,16 @@ def test_a_revocation_that_a_power_cut_left_is_made_good(
     (settled,) = authority.settle()
     assert (settled.serial, settled.reason) == (made.serial, "cessationOfOperation")
     assert settled.event is not None
+    assert authority.register.unfinished() == []
+
+
+def test_a_power_cut_leaves_nothing_that_a_compromised_key_was_renewed_to(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stolen, renewed = (authority.issue(SYSTEM, new_key()) for _ in range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(outcome, "revoked", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            authority.revoke(stolen.serial, "keyCompromise")
+    assert {each.serial for each in authority.settle()} == {stolen.serial, renewed.serial}
     assert authority.register.unfinished() == []

@@ -123,6 +123,7 @@ def test_servers_have_no_documents_and_no_certificates_of_a_unit(method: str) ->
     [
         ("ListEntries", {"operator", "security", "auditor"}),
         ("ListProposals", {"operator", "security", "auditor"}),
+        ("GetProposal", {"operator", "security", "auditor"}),
         ("ApplyChanges", {"operator", "security"}),
         ("DecideProposal", {"security"}),
     ],

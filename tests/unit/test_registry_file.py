@@ -137,3 +137,9 @@ STAFF = '[[staff]]\nname = "li"\nperson = "S-1"\nfull_name = "李"\nrole = "{rol
 def test_what_is_wrong_in_other_entries_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         registry_file.read_file(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["a = " + "1" * 5000, "a = " + "[" * 5000])
+def test_what_the_reader_of_toml_breaks_on_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="the registry file"):
+        registry_file.read_file(written(tmp_path, text))

@@ -16,12 +16,14 @@ from document_exchange.errors import (
     RecipientsRefused,
     SealExpired,
     SealRevoked,
+    SignatureRefused,
     Unavailable,
     UnitNotActive,
 )
 from document_exchange.manifest import Manifest
 from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
+from exchange_server.quotas import Quotas
 from exchange_server.recent import RecentParts
 from exchange_server.registry import Certificate, Crl, Registry, RegistryFollower, Unit
 from exchange_server.routes import Route
@@ -29,7 +31,7 @@ from exchange_server.statements import CentreSeal
 from exchange_server.submit import Submitted, Submitter
 from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome
 from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
-from tests.quotas_for_tests import unlimited
+from tests.quotas_for_tests import NOTHING, QuotaBooks, quota, unlimited
 from tests.real_centre import RECIPIENT, SENDER, envelope, part
 
 PKI = Pki()
@@ -76,6 +78,8 @@ class Centre:
     stored: set[str] = field(default_factory=set)
     meanwhile: Callable[[Centre], None] = lambda centre: None
     before_commit: Callable[[Centre], None] = lambda centre: None
+    quotas: Quotas = field(default_factory=unlimited)
+    seal: Holder = field(default_factory=lambda: PKI.seal(SENDER))
 
     async def registry_version(self) -> tuple[int, datetime]:
         return self.registry.version, self.now
@@ -107,6 +111,7 @@ class Centre:
     async def submit(self) -> Submitted:
         follower = RegistryFollower(self, clock=lambda: self.now, interval_s=3600)
         await follower.start()
+        sealed = signature.sign(CONTENT, self.seal.signer, at=NOW)
         try:
             return await Submitter(
                 ledger=self,
@@ -116,11 +121,11 @@ class Centre:
                 seal=CentreSeal(PKI.centre_seal.signer, PKI.trust, follower, now=self.now),
                 budgets=Budgets(16 << 20, 16 << 20),
                 recent=RecentParts(0, 0),
-                quotas=unlimited(),
+                quotas=self.quotas,
                 clock=lambda: self.now,
                 idle_timeout_s=5.0,
                 accepted=lambda envelope_id, recipients: None,
-            ).submit(CALLER, CONTENT, SIGNATURES, self._chunks(follower))
+            ).submit(CALLER, CONTENT, (sealed,), self._chunks(follower))
         finally:
             await follower.stop()
 
@@ -141,7 +146,6 @@ CALLER = Principal(
 CONTENT = manifest.encode(
     envelope([part(BODY)], envelope_id=codes.new_id(NOW), created_at=times.format_time(NOW))
 )
-SIGNATURES = (signature.sign(CONTENT, PKI.seal(SENDER).signer, at=NOW),)
 
 
 def advance(centre: Centre, by: timedelta) -> None:
@@ -227,3 +231,30 @@ async def test_a_directory_that_never_rests_is_not_waited_for_without_end() -> N
     with pytest.raises(Unavailable, match="keeps changing"):
         await centre.submit()
     assert centre.accepted == []
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (lambda centre: setattr(centre, "seal", PKI.seal(RECIPIENT)), SignatureRefused),
+        (deny, RecipientsRefused),
+        (lambda centre: None, None),
+    ],
+    ids=["another's seal", "no route", "in order"],
+)
+async def test_only_what_may_be_sent_is_taken_from_the_quota(
+    change: Callable[[Centre], None], refusal: type[ExchangeError] | None
+) -> None:
+    """Whoever has a system's key alone can't use up what the unit may send."""
+    books = QuotaBooks(quota(bytes_per_minute=2))
+    centre = Centre(quotas=Quotas(books, lambda _unit: books.quota, NOTHING, now=books.clock))
+    change(centre)
+    if refusal is None:
+        await centre.submit()
+    else:
+        with pytest.raises(refusal):
+            await centre.submit()
+    for _ in range(10):  # what is asked of the ledger in the background
+        await asyncio.sleep(0)
+    assert bool(books.asks) == (refusal is None)
+    await centre.quotas.stop()

@@ -104,13 +104,15 @@ def test_the_table_names_every_setting_with_its_default(service: Service) -> Non
 
 def example_of(service: Service) -> str:
     """The file that the page shows after naming it last."""
-    text = OPERATIONS.read_text(encoding="utf-8")
-    [example] = (
-        block
-        for before, block in re.findall(r"((?:.*\n){3})```toml\n(.*?)^```$", text, re.M | re.S)
-        if f"`{service.example}`" in before
-    )
-    return str(example)
+    before, *blocks = re.split(r"^```toml$", OPERATIONS.read_text(encoding="utf-8"), flags=re.M)
+    found = []
+    for block in blocks:
+        content, _, after = block.partition("\n```\n")
+        if re.findall(r"`(\w+\.toml)`", before)[-1:] == [service.example]:
+            found.append(content)
+        before = after
+    [example] = found
+    return example
 
 
 @SERVICES

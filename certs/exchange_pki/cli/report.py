@@ -42,6 +42,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "token": ("token", "登记令牌"),
     "token_id": ("token id", "令牌编号"),
     "expires_at": ("expires", "令牌有效期至"),
+    "command": ("to enrol", "注册命令"),
     "VALID": ("valid", "有效"),
     "NOT_YET_VALID": ("not yet valid", "尚未生效"),
     "EXPIRED": ("expired", "已过期"),
@@ -107,4 +108,7 @@ class Report:
         console = Console(soft_wrap=False)
         if not console.is_terminal:  # a file or a pipe gets whole lines
             console = Console(width=1000)
-        console.print(table)
+        with console.capture() as captured:
+            console.print(table)
+        for line in captured.get().splitlines():  # rich fills them up with blanks
+            click.echo(line.rstrip(" "))

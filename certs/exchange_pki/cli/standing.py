@@ -41,7 +41,10 @@ def revoke(
     as_json: bool,
     language: str | None,
 ) -> None:
-    """Revoke a certificate, and sign its issuer's list if there is a passphrase."""
+    """Revoke a certificate, and sign its issuer's list if there is a passphrase.
+
+    With keyCompromise, what the certificate may have been renewed to is revoked and shown too.
+    """
     if (serial is None) == (certificate is None):
         raise click.UsageError("give either --serial HEX or --certificate FILE")
     from document_exchange.certificates import load_pem
@@ -52,16 +55,23 @@ def revoke(
     if certificate is not None:
         pem = files.read(certificate, limit=_CERTIFICATE_LIMIT_BYTES)
         serial = authority.serial_of(load_pem(pem))
+    before = set(authority.register.revoked)
     revocation = authority.revoke(serial or "", reason)
+    also = [
+        each
+        for each in authority.register.revoked.values()
+        if each.serial not in before and each is not revocation
+    ]
     report = Report(as_json=as_json, language=language)
-    report.row(
-        {
-            "serial": revocation.serial,
-            "issuer": revocation.issuer,
-            "reason": revocation.reason,
-            "revoked_at": format_time(revocation.revoked_at),
-        }
-    )
+    for each in (revocation, *also):
+        report.row(
+            {
+                "serial": each.serial,
+                "issuer": each.issuer,
+                "reason": each.reason,
+                "revoked_at": format_time(each.revoked_at),
+            }
+        )
     if authority.has_passphrase:
         authority.issue_crls([revocation.issuer])
     else:

@@ -46,6 +46,13 @@ DONE, SOME_REFUSED = 0, 1
     type=click.File("rb"),
     help='Instead: a line {"unit", "system", "seal"?, "lifetime_s"?} or {"staff"} for each token.',
 )
+@click.option(
+    "--enrolment-address",
+    default="",
+    metavar="HOST:PORT",
+    envvar="EXCHANGE_PKI_SERVICE_ENROLMENT_ADDRESS",
+    help="Where the authority enrols, as units reach it: for the command that is printed.",
+)
 @printing_options
 def token(
     state: Path,
@@ -57,6 +64,7 @@ def token(
     staff: str,
     lifetime: timedelta | None,
     batch: Any,
+    enrolment_address: str,
     as_json: bool,
     language: str | None,
 ) -> int:
@@ -84,7 +92,9 @@ def token(
     seconds = int(lifetime.total_seconds()) if lifetime else 0
     wish = token_batch.Wish.of(unit, system, "" if no_seal else seal, staff, seconds)
     issued = asyncio.run(_issue_one(authority, dsn, wish))
-    Report(as_json=as_json, language=language).row(_issued_row(authority, issued))
+    command = _enrol_command(wish, issued, authority.root_fingerprint, enrolment_address)
+    row = {**_issued_row(authority, issued), "command": command}
+    Report(as_json=as_json, language=language).row(row)
     return DONE
 
 
@@ -117,6 +127,18 @@ def _issued_row(authority: Authority, issued: NewToken) -> dict[str, object]:
         "expires_at": whole_seconds(issued.expires_at),
         "root_fingerprint": authority.root_fingerprint,
     }
+
+
+def _enrol_command(
+    wish: Wish, issued: NewToken, root_fingerprint: str, enrolment_address: str
+) -> str:
+    """What the holder types; HOST:PORT stands for an address that is not known here."""
+    unit = f" --unit {wish.holder.unit}" if wish.holder.unit else ""
+    without_seal = "" if wish.holder.seal else " --no-seal"
+    return (
+        f"exchange enrol --authority {enrolment_address or 'HOST:PORT'}"
+        f" --fingerprint {root_fingerprint}{unit}{without_seal} --token {issued.token}"
+    )
 
 
 def _refused_row(error: ExchangeError) -> dict[str, object]:

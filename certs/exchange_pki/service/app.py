@@ -104,7 +104,12 @@ class AuthorityService:
         self._stack.push_async_callback(worker.stop)
         callers = await self._follow_callers(database)
         denials = Denials(ledger, self._clock)
-        refusals = Denials(ledger, self._clock, event_type="TOKEN_REFUSED")
+        refusals = Denials(
+            ledger,
+            self._clock,
+            most_kinds=self._settings.limits.enrolment_refusals,
+            event_type="TOKEN_REFUSED",
+        )
         inventory = Inventory(database, self._clock)
         soon = timedelta(days=self._settings.warn_before_days)
         standing = StandingMetrics(self._metrics, database, self._clock, soon)
@@ -256,6 +261,7 @@ class AuthorityService:
                     database, worker, seals, self._clock, seal_approval=settings.seal_approval
                 ),
                 worker.trust,
+                check_followed=parts.admission.callers.current,
                 centre_address=settings.centre_address,
                 authority_address=settings.authority_address or listening.authority,
             ),
@@ -267,6 +273,7 @@ class AuthorityService:
         port = http.HttpPort(
             http.resources(worker),
             most_connections=settings.limits.http_connections,
+            most_of_address=settings.limits.http_address_connections,
             limit_s=settings.limits.http_s,
         )
         number = await port.start(settings.http_listen)

@@ -69,7 +69,8 @@ async def claim(database: Database, claim: Claim, caller: Caller, now: datetime)
         asked.content,
     )
     assert row is not None
-    _check_claimed(row["outcome"], row["detail"] or "", claim)
+    if row["outcome"] not in ("CLAIMED", "SAME"):
+        raise refusal(row["outcome"], claim.token_id, row["detail"] or "")
 
 
 def _events(
@@ -110,10 +111,12 @@ _NOT_CLAIMED: Mapping[str, tuple[type[ExchangeError], str]] = {
 }
 
 
-def _check_claimed(outcome: str, detail: str, claim: Claim) -> None:
-    if outcome in ("CLAIMED", "SAME"):
-        return
+def refusal(outcome: str, token_id: str, detail: str = "") -> ExchangeError:
+    """The error for a token that can't be claimed; it does not say for whom the token is.
+
+    ``outcome`` and ``detail`` are those of ``exchange.claim_token``.
+    """
     if outcome not in _NOT_CLAIMED:
-        raise InternalError(f"the ledger answered a claim with {outcome}")
+        return InternalError(f"the ledger answered a claim with {outcome}")
     error, message = _NOT_CLAIMED[outcome]
-    raise error(message.format(detail=detail) or None, token_id=claim.token_id)
+    return error(message.format(detail=detail) or None, token_id=token_id)

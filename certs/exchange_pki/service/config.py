@@ -55,12 +55,23 @@ class Limits(Section):
     """Calls at once on one connection."""
     caller_calls: int = Field(default=32, ge=1)
     """Calls of one method that one unit, or one member of staff, may have open."""
+    enrolment_connections: int = Field(default=1024, ge=1)
+    """Connections that may be open on the enrolment port, where nobody shows a certificate."""
+    enrolment_streams: int = Field(default=8, ge=1)
+    """Calls at once on one of them."""
+    enrolment_age_s: float = Field(default=60.0, gt=0)
+    """How old one of them may get, and with it a message that never ends."""
     enrolment_calls: int = Field(default=256, ge=1)
     """Calls that may be open on the enrolment port, by all callers together."""
     address_calls: int = Field(default=64, ge=1)
-    """The same by one network address."""
+    """The same by one network address; of IPv6, by one network of 64 bits."""
+    enrolment_refusals: int = Field(default=256, ge=1)
+    """Kinds of refusals on the enrolment port that are events of their own within a minute; more of
+    them are counted together, whoever causes them."""
     http_connections: int = Field(default=256, ge=1)
     """Connections that may be open on the HTTP port."""
+    http_address_connections: int = Field(default=32, ge=1)
+    """The same by one network address; of IPv6, by one network of 64 bits."""
     http_s: float = Field(default=10.0, gt=0)
     """How long one of them may last."""
     connection_age_s: float = Field(default=3600.0, gt=0)

@@ -2,12 +2,14 @@
 
 The steps of Enrol, labelled in the code:
 
-1. The token is looked up by its hash; one that nobody issued ends here.
+1. The token is looked up by its hash; one that nobody issued, or that was withdrawn or came too
+   late, ends here. So does one that was used, unless the request that is signed with the system's
+   key shows that it was with this key. Who holds such a token learns nothing about it.
 2. What is asked for is what the token is for: this unit, with or without a seal.
 3. Each signing request proves its key: PKCS#10 of at most 16 KiB, P-256, signed by that key; and
    system and seal have keys of their own.
 4. A subjectAltName in a request is absent or exactly the identity that the registry and the token
-   give. Nothing else of a request is ever looked at.
+   give. Nothing else of a request is ever looked at. No refusal says which identity that is.
 5. A token that is still free is not wasted upon keys that can't be certified: those that serve
    something else, or were revoked.
 6. Claim: one transaction binds the token to the pair of keys, or finds it bound: to this pair, and
@@ -55,6 +57,8 @@ TOLD_APART_BY = "token_id"
 
 AUTOMATIC, SECURITY = "automatic", "security"
 
+OPEN = "OPEN"
+
 _T = TypeVar("_T")
 
 
@@ -95,7 +99,10 @@ class _Found:
     token_id: str
     holder: Holder
     role: str
-    used: bool
+    standing: str
+    """OPEN, USED, EXPIRED or WITHDRAWN."""
+    system_key: bytes
+    """SHA-256 of the key that it was used with; empty if it was not."""
     certificate: bytes
     request_id: str
 
@@ -152,9 +159,10 @@ class Enrolment:
         """
         actor = Actor(ACTOR, address)
         found = await self._look_up(application.token)  # step 1
+        system = _proved_by_owner(found, application)
         _check_purpose(found, application)  # step 2
-        wanted = self._proved(found, application)  # steps 3 and 4
-        if not found.used:
+        wanted = self._wanted(found, system, application)  # steps 3 and 4
+        if found.standing == OPEN:
             await self._check_keys(found, wanted)  # step 5
         await claims.claim(  # step 6
             self._database,
@@ -183,19 +191,22 @@ class Enrolment:
             token_id=row["token_id"],
             holder=Holder(row["unit"], row["system"], row["seal"], row["staff"]),
             role=row["role"],
-            used=row["used"],
+            standing=row["standing"],
+            system_key=row["system_key"] or b"",
             certificate=row["certificate"] or b"",
             request_id=row["request_id"] or "",
         )
 
-    def _proved(self, found: _Found, application: Application) -> list[_Wanted]:
+    def _wanted(
+        self, found: _Found, system: ProvedRequest, application: Application
+    ) -> list[_Wanted]:
         """What is wanted: the system's or staff's certificate, then the seal's if there is one."""
         holder = found.holder
         if holder.staff:
             orders = [Order("staff", holder.staff, role=found.role)]
         else:
             orders = [Order("system", holder.system, unit=holder.unit)]
-        requests = [proved_request.read(application.system_request, "system_request")]
+        requests = [system]
         if holder.seal:
             orders.append(Order("seal", holder.seal, unit=holder.unit))
             requests.append(proved_request.read(application.seal_request, "seal_request"))
@@ -247,10 +258,21 @@ class Enrolment:
 def _objection(register: Register, wanted: _Wanted) -> str | None:
     """Why this key can't be certified for this; None if nothing is known against it."""
     key = wanted.request.key_sha256
-    why = register.key_conflict(key, wanted.order.profile, wanted.identity)
-    if why is None and register.withdrawn(key):
+    if register.withdrawn(key):
         return "a certificate of this key was revoked"
-    return why
+    if register.key_conflict(key, wanted.order.profile, wanted.identity):
+        return "the key serves, or served, something else"
+    return None
+
+
+def _proved_by_owner(found: _Found, application: Application) -> ProvedRequest:
+    """The request for the system's key, if that key may still have to do with this token."""
+    if found.standing in ("WITHDRAWN", "EXPIRED"):
+        raise claims.refusal(found.standing, found.token_id)
+    request = proved_request.read(application.system_request, "system_request")
+    if found.system_key and found.system_key.hex() != request.key_sha256:
+        raise claims.refusal("OTHER_KEY", found.token_id)
+    return request
 
 
 def _check_purpose(found: _Found, application: Application) -> None:

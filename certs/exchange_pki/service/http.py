@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from document_exchange.errors import ConfigurationError, ExchangeError
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.service.worker import AuthorityWorker
+from exchange_runtime import addresses
 
 log = structlog.get_logger(__name__)
 
@@ -69,13 +71,27 @@ class HttpPort:
     """Serves resources until it is closed."""
 
     def __init__(
-        self, resources: Mapping[str, Resource], *, most_connections: int, limit_s: float
+        self,
+        resources: Mapping[str, Resource],
+        *,
+        most_connections: int,
+        most_of_address: int,
+        limit_s: float,
     ) -> None:
-        """``limit_s``: how long a connection may last, reading and writing together."""
+        """Bounds of what is open at once, and for how long.
+
+        Args:
+            resources: what is served, by path.
+            most_connections: of all clients together.
+            most_of_address: of one network address, as ``addresses`` counts them.
+            limit_s: how long a connection may last, reading and writing together.
+        """
         self._resources = resources
         self._most_connections = most_connections
+        self._most_of_address = most_of_address
         self._limit_s = limit_s
         self._open: set[asyncio.Task[None]] = set()
+        self._open_of: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
     async def start(self, listen: str) -> int:
@@ -104,10 +120,17 @@ class HttpPort:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        if len(self._open) >= self._most_connections:
+        peer = writer.get_extra_info("peername")
+        # One that is gone already has no name any more.
+        client = addresses.counted_as(str(peer[0])) if peer else ""
+        if (
+            len(self._open) >= self._most_connections
+            or self._open_of[client] >= self._most_of_address
+        ):
             writer.transport.abort()
             return
         self._open.add(task)
+        self._open_of[client] += 1
         try:
             async with asyncio.timeout(self._limit_s):
                 writer.write(await self._answer(reader))
@@ -120,6 +143,9 @@ class HttpPort:
             log.exception("http_failed")
         finally:
             self._open.discard(task)
+            self._open_of[client] -= 1
+            if not self._open_of[client]:
+                del self._open_of[client]
             with suppress(RuntimeError):  # the loop is closing
                 writer.transport.abort()
 

@@ -59,8 +59,8 @@ class Wanted:
 
 
 def ending_within(seconds: int) -> timedelta:
-    """So many seconds, at most ten years."""
-    return timedelta(seconds=min(seconds, int(_LONGEST.total_seconds())))
+    """So many seconds, at most ten years; what is negative stays so, for ``check`` to refuse."""
+    return timedelta(seconds=max(-1, min(seconds, int(_LONGEST.total_seconds()))))
 
 
 class Inventory:

@@ -43,10 +43,10 @@ class ProvedRequest:
         """
         if self.names not in ((), (x509.UniformResourceIdentifier(identity),)):
             raise IdentityMismatch(
-                f"{self.field} asks for other names than {identity}: leave its subjectAltName "
-                "out, or put exactly this URI there",
+                # Whose identity is not said: who asks may have found the token.
+                f"{self.field} asks for other names than its sender may have: leave its "
+                "subjectAltName out, or put exactly your own SPIFFE ID there, as a URI",
                 field=self.field,
-                identity=identity,
             )
 
 

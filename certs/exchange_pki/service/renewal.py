@@ -43,6 +43,7 @@ class Renewal:
             RequestRefused: it is no request for a new key; IdentityMismatch: of somebody else;
                 KeyReused: not new.
             CertificateRevoked: the caller's own, in this very moment.
+            QuotaExceeded: the caller was given enough certificates lately.
         """
         # 1. and 2.
         proved = proved_request.read(request, "request")
@@ -59,6 +60,7 @@ class Renewal:
             proved.public_key,
             actor=str(principal.identity),
             address=principal.address,
+            detail={"renewed_from": own},
             on_strength_of=(own,),
         )
         _check_new(certified, own)
@@ -77,7 +79,7 @@ class Renewal:
         Raises:
             SignatureInvalid: step 1; SealNotTrusted, SealExpired: step 2; SealOfAnotherUnit:
                 step 3; RequestRefused, IdentityMismatch: step 4; SealRevoked, CertificateRevoked:
-                step 5; KeyReused: step 6.
+                step 5; KeyReused: step 6. QuotaExceeded: the seal was given enough of them lately.
         """
         # 1. to 3.
         signer = signature.verify(request, signed)

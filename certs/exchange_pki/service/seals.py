@@ -135,7 +135,8 @@ class Seals:
                 rejection has no reason.
             NotFound: there is no such request.
             SecondPersonNeeded: the caller issued the token.
-            Refused: it was decided otherwise before, or the unit is not ACTIVE.
+            Refused: it was decided otherwise before; or the unit or the system is not ACTIVE, or
+                the system's certificate that came of the same token was revoked.
             KeyReused: the key was certified for something else meanwhile, or revoked.
             Unavailable: the seal is approved and may be issued; ask again.
         """
@@ -182,6 +183,7 @@ class Seals:
 
         Raises:
             NotFound: there is none.
+            Refused: what speaks against approving it came up after that.
             KeyReused: the key was certified for something else meanwhile, or revoked.
             Unavailable: it may be issued; ask again.
         """
@@ -191,6 +193,10 @@ class Seals:
         public_key = serialization.load_der_public_key(request.public_key)
         if not isinstance(public_key, ec.EllipticCurvePublicKey):
             raise InternalError("the ledger holds a seal's key that is on no elliptic curve")
+        # A crash may lie between the approval and this.
+        row = await self._database.row("standing_of_seal_request", request_id)
+        assert row is not None
+        _check_may_be_issued(row["outcome"], row["detail"], request)
         certified = await self._issuer.issue(
             Order("seal", request.seal, unit=request.unit),
             public_key,
@@ -232,8 +238,8 @@ def _check_decided(outcome: str, detail: str | None, request: SealRequest) -> No
             raise _unknown(request.request_id)
         case "OTHER_KEY":
             raise InvalidRequest(
-                f"the request is for the key {request.key_sha256}: compare again with what the "
-                "unit tells you",
+                "the request is for another key: compare again with what the unit tells you; "
+                "if it stays so, reject the request",
                 field="key_sha256",
                 seal=request.seal,
                 unit=request.unit,
@@ -242,13 +248,25 @@ def _check_decided(outcome: str, detail: str | None, request: SealRequest) -> No
             raise SecondPersonNeeded(
                 "who issued the token may not decide about the seal that it asks for"
             )
-        case "UNIT_NOT_ACTIVE":
-            raise Refused(
-                f"the unit {request.unit} is not ACTIVE: it gets no seal", unit=request.unit
-            )
-        case _:
+        case "OTHERWISE":
             meanwhile = "an issued seal can be revoked" if detail == "APPROVED" else "enrol again"
             raise Refused(
                 f"this was {detail} before, by {request.decided_by}: {meanwhile}",
                 request_id=request.request_id,
             )
+        case _:
+            _check_may_be_issued(outcome, detail, request)
+
+
+def _check_may_be_issued(outcome: str, detail: str | None, request: SealRequest) -> None:
+    match outcome:
+        case "ACTIVE":
+            return
+        case "CERTIFICATE_REVOKED":
+            raise Refused(
+                "the certificate that the same token gave was revoked: the unit has to enrol again",
+                request_id=request.request_id,
+            )
+        case _:
+            who = "unit" if outcome == "UNIT_NOT_ACTIVE" else "system that asks for it, of the unit"
+            raise Refused(f"the {who} {request.unit} is {detail}: no seal", unit=request.unit)

@@ -82,7 +82,10 @@ class AuthorityWorker:
         self._stopped = False
         self._ledger_fails = False
         self._lists_due: set[str] = set()
-        """Of which issuers; signed at the end of the round, once for however many revocations."""
+        """Of which issuers a list is to be signed at the end of the round, besides those that lack
+        a revocation."""
+        self._lists_failed: set[str] = set()
+        """Of which issuers it could not be; tried again when lists are looked at next."""
         self.trust_domain = authority.trust_domain
         self.root_fingerprint = authority.root_fingerprint
         self.trust = Trust(*(authority.certificate(name) for name in (ROOT, TLS_CA, SEAL_CA)))
@@ -140,6 +143,7 @@ class AuthorityWorker:
             KeyReused: the key serves something else, or a certificate of it was revoked.
             RequestRefused: the certificate would break a rule.
             InvalidRequest: a field of the order is wrong.
+            QuotaExceeded: whoever renews was given enough certificates lately.
             Unavailable: it may have been signed; ask again with the same key.
         """
         limits = [each for each in (lifetime, self._lifetimes.get(order.profile)) if each]
@@ -155,14 +159,17 @@ class AuthorityWorker:
     ) -> Revocation:
         """Revoke a certificate; the revocation that stands is returned, also if it is older.
 
-        When this returns, it MUST be durable in journal and ledger, and on its issuer's list.
+        With a compromised key goes what it may have been renewed to; see ``Authority.revoke``.
+
+        When this returns, it MUST be durable in journal and ledger. Its issuer's list has it, too,
+        or, where that can't be signed now, as soon as it can: the journal says what is lacking.
 
         Raises:
             NotFound: this authority never issued such a certificate.
             InvalidRequest: the reason is none.
             Unavailable: it may have been revoked; ask again.
         """
-        act = partial(self._revoke, serial, reason, Cause(actor, address))
+        act = partial(self._authority.revoke, serial, reason, Cause(actor, address))
         revocation: Revocation = await self._do(_Act(act))
         return revocation
 
@@ -267,8 +274,7 @@ class AuthorityWorker:
                     answers[place] = act.run()
                 except Exception as error:
                     answers[place] = _as_ours(error)
-        while self._lists_due:
-            self._sign_crl(self._lists_due.pop())
+        self._sign_lists()
         return answers
 
     def _look(self) -> None:
@@ -277,24 +283,21 @@ class AuthorityWorker:
         if self._authority.register.unsettled():
             for revocation in self._authority.settle():
                 log.warning("unfinished_act_settled", serial=revocation.serial)
-                self._lists_due.add(revocation.issuer)
-
-    def _revoke(self, serial: str, reason: str, cause: Cause) -> Revocation:
-        known = serial in self._authority.register.revoked
-        revocation = self._authority.revoke(serial, reason, cause)
-        if not known:
-            self._lists_due.add(revocation.issuer)
-        return revocation
 
     def _sign_due_crls(self, older_than: timedelta) -> None:
+        self._lists_failed.clear()
         self._lists_due.update(self._authority.due_crls(older_than))
 
-    def _sign_crl(self, issuer: str) -> None:
-        """What can't be signed now is due again at the next look."""
-        try:
-            self._authority.issue_crls([issuer])
-        except ExchangeError as error:
-            log.error("crl_not_signed", issuer=issuer, error=error.message)
+    def _sign_lists(self) -> None:
+        """Once for however many revocations of this round, of dead processes, or done by hand."""
+        due = (self._lists_due | self._authority.register.lacking) - self._lists_failed
+        self._lists_due.clear()
+        for issuer in sorted(due):
+            try:
+                self._authority.issue_crls([issuer])
+            except Exception as error:
+                self._lists_failed.add(issuer)
+                log.error("crl_not_signed", issuer=issuer, error=str(error))
 
     def _unpublished(self) -> list[Unpublished]:
         return self._publisher.unpublished(self._authority.register, self._authority.layout)

@@ -71,36 +71,34 @@ async def _rows(found: AsyncIterator[Any]) -> list[dict[str, Any]]:
 
 @click.group()
 def token() -> None:
-    """One-use tokens, with which units and staff enrol."""
+    """One-use tokens, with which units enrol."""
 
 
 @token.command(cls=Command)
-@click.option("--unit", default="", metavar="UNIT", help="The unit.")
-@click.option("--system", default="", metavar="NAME", help="The name of its system.")
+@click.option("--unit", required=True, metavar="UNIT", help="The unit.")
+@click.option("--system", required=True, metavar="NAME", help="The name of its system.")
 @click.option("--seal", default="", metavar="NAME", help="The name of its seal. Default: none.")
-@click.option("--staff", default="", metavar="NAME", help="Instead: a registered member of staff.")
 @click.option(
     "--hours", type=click.IntRange(1, 720), default=24, show_default=True, help="Of use so long."
 )
 @click.pass_context
-def issue(
-    context: click.Context, unit: str, system: str, seal: str, staff: str, hours: int
-) -> None:
-    """Issue a token for a system of a unit, or for a member of staff. It is shown this once."""
-    if bool(staff) == bool(unit and system) or (staff and (unit or system or seal)):
-        raise click.UsageError("give --unit and --system (and --seal), or --staff alone")
+def issue(context: click.Context, unit: str, system: str, seal: str, hours: int) -> None:
+    """Issue a token for a system of a unit. It is shown this once.
+
+    Staff get theirs at the authority itself, with `exchange-pki token --staff`.
+    """
     settings = settings_of(context)
     issued = ask(
         settings,
         lambda authority: authority.issue_token(
-            unit=unit, system=system, seal=seal, staff=staff, lifetime_s=hours * _HOUR_S
+            unit=unit, system=system, seal=seal, lifetime_s=hours * _HOUR_S
         ),
     )
-    named = f" --unit {unit}" if unit else ""
     without_seal = "" if seal else " --no-seal"
     command = (
         f"exchange enrol --authority {issued.enrolment_address}"
-        f" --fingerprint {issued.root_fingerprint}{named}{without_seal} --token {issued.token}"
+        f" --fingerprint {issued.root_fingerprint} --unit {unit}{without_seal}"
+        f" --token {issued.token}"
     )
     settings.output.row({**dataclasses.asdict(issued), "command": command}, "token_issued")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from document_exchange.entry_changes import Difference
     from exchange_client.admin import Change, Outcome
     from exchange_client.client import AsyncClient
+
+_TRIES = 5
 
 DIFFERENCE_COLUMNS = ("kind", "key", "field", "before", "after")
 
@@ -49,6 +52,16 @@ def change(settings: Settings, changes: Iterable[Change], mode: Mode, reason: st
     show_outcome(settings, run(settings, apply), mode)
 
 
+async def upon_what_is_there(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """Read and change again for as long as others change the registry in between."""
+    from document_exchange.errors import EntriesChanged
+
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(EntriesChanged):
+            return await attempt()
+    return await attempt()
+
+
 def show_outcome(settings: Settings, outcome: Outcome, mode: Mode) -> None:
     """Print the differences, and what became of them."""
     output = settings.output
@@ -70,7 +83,8 @@ def show_outcome(settings: Settings, outcome: Outcome, mode: Mode) -> None:
     elif outcome.proposal_id:
         output.row({"proposal_id": outcome.proposal_id}, "proposed")
     else:
-        output.row({"count": len(outcome.differences)}, "changed_registry")
+        count = len(outcome.differences)
+        output.row({"count": count}, "changed_registry" if count != 1 else "changed_one_field")
 
 
 def rows_of(differences: Sequence[Difference]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from exchange_client.cli.admin_changes import (
     dry_run_option,
     reason_option,
     show_outcome,
+    upon_what_is_there,
     yes_option,
 )
 from exchange_client.cli.admin_kinds import Field, Kind
@@ -91,18 +92,20 @@ def _add(kind: Kind) -> click.Command:
             from exchange_client.entries import changed, keyed
 
             entry = changed(keyed(kind.name, key), _values(kind, given))
-            if await client.admin.find(kind.name, key) is not None:
+            listing = await client.admin.listing_around(kind.name, key)
+            if listing.find(key) is not None:
                 raise InvalidRequest(
                     f"there is a {kind.name} {key} already: change it with"
                     f"  exchange admin {kind.name} set {key}",
                     field=kind.name,
                 )
             return await client.admin.apply(
-                [Change(Verb.PUT, entry)], dry_run=dry_run, reason=reason
+                [Change(Verb.PUT, entry)], dry_run=dry_run, reason=reason, version=listing.version
             )
 
         settings = settings_of(context)
-        show_outcome(settings, run(settings, work), Mode(dry_run, "--dry-run"))
+        outcome = run(settings, lambda client: upon_what_is_there(lambda: work(client)))
+        show_outcome(settings, outcome, Mode(dry_run, "--dry-run"))
 
     return _with_fields(kind, _command("add", add, f"Register a {kind.name} that is new."))
 
@@ -120,16 +123,22 @@ def _set(kind: Kind) -> click.Command:
 
         async def work(client: AsyncClient) -> Outcome:
             from document_exchange.entry_changes import Verb
+            from document_exchange.errors import NotFound
             from exchange_client.admin import Change
-            from exchange_client.entries import changed
+            from exchange_client.entries import changed, without_status
 
-            entry = changed(await client.admin.entry(kind.name, key), values)
+            listing = await client.admin.listing_around(kind.name, key)
+            found = listing.find(key)
+            if found is None:
+                raise NotFound(f"there is no {kind.name} {key}", kind=kind.name, key=key)
+            changes = [Change(Verb.PUT, changed(without_status(found), values))]
             return await client.admin.apply(
-                [Change(Verb.PUT, entry)], dry_run=dry_run, reason=reason
+                changes, dry_run=dry_run, reason=reason, version=listing.version
             )
 
         settings = settings_of(context)
-        show_outcome(settings, run(settings, work), Mode(dry_run, "--dry-run"))
+        outcome = run(settings, lambda client: upon_what_is_there(lambda: work(client)))
+        show_outcome(settings, outcome, Mode(dry_run, "--dry-run"))
 
     text = (
         f"Change fields of a {kind.name}; those not given stay as they are, an empty text empties."

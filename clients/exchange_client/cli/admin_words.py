@@ -104,6 +104,10 @@ ADMIN_WORDS: Mapping[str, tuple[str, str]] = {
         "the registry says so already: nothing to change",
         "登记内容一致，无需变更",
     ),
+    "status_stays": (
+        "{entry} stays {status}: an import changes no status; suspend, resume and close do",
+        "{entry} 的状态仍为 {status}：导入不变更状态，请用 suspend、resume 或 close",
+    ),
     "repeat_with": (
         "nothing was changed: repeat the command with {option} to do it",
         "以上为预演，未作任何变更；如需执行，请加 {option} 重新运行",
@@ -112,6 +116,7 @@ ADMIN_WORDS: Mapping[str, tuple[str, str]] = {
         "nothing was changed: repeat the command without {option} to do it",
         "以上为预演，未作任何变更；如需执行，请去掉 {option} 重新运行",
     ),
+    "changed_one_field": ("applied: 1 field changed", "已生效：变更 1 个字段"),
     "changed_registry": ("applied: {count} fields changed", "已生效：变更 {count} 个字段"),
     "proposed": (
         "not applied yet: this needs a second person. Another member of security staff looks at "

@@ -33,11 +33,14 @@ class Settings:
     profile: str | None = None
     json: bool = False
     language: str | None = None
+    doing: str = ""
+    """The first word after ``exchange``: admin, enrol, send, ..."""
 
     @property
     def output(self) -> Output:
         """How to print."""
-        return Output(Words(self.language or default_language()), as_json=self.json)
+        words = Words(self.language or default_language(), self.doing)
+        return Output(words, as_json=self.json)
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -51,13 +54,16 @@ def _set(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     return value
 
 
-def global_options() -> list[click.Parameter]:
+_SPEAKING = "Profile to speak for. Default: EXCHANGE_PROFILE, or the only one."
+
+
+def global_options(profile_help: str = _SPEAKING) -> list[click.Parameter]:
     """The options that may stand before or after the command's name."""
     return [
         click.Option(
             ["--profile", "global_profile"],
             metavar="NAME",
-            help="Profile to speak for. Default: EXCHANGE_PROFILE, or the only one.",
+            help=profile_help,
             expose_value=False,
             callback=_set,
         ),
@@ -82,32 +88,42 @@ def global_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command that takes the global options, too."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, *arguments: Any, profile_help: str = _SPEAKING, **keywords: Any) -> None:
+        """``profile_help``: what ``--profile`` means to this command."""
         super().__init__(*arguments, **keywords)
-        self._global_options = global_options()
+        self._global_options = global_options(profile_help)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Its own parameters, then the global ones, then --help."""
         own = super().get_params(ctx)
         return [*own[: len(self.params)], *self._global_options, *own[len(self.params) :]]
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; whatever goes wrong, the advice is for what was being done."""
+        settings_of(ctx).doing = ctx.command_path.split()[1] if " " in ctx.command_path else ""
+        return super().invoke(ctx)
+
 
 async def _with_client(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    import stamina.instrumentation
-
     from exchange_client.client import AsyncClient
 
-    output = settings.output
-
     async with AsyncClient.from_profile(settings.profile) as client:
-
-        def tell(details: stamina.instrumentation.RetryDetails) -> None:
-            if details.retry_num == 1:  # once for each call that fails, not for each attempt
-                budget_s = round(client.timing.retry_budget_s)
-                output.notice("retry", error=str(details.caused_by), budget_s=budget_s)
-
-        stamina.instrumentation.set_on_retry_hooks([tell])
         return await work(client)
+
+
+def _tell_of_retries(output: Output) -> None:
+    """Say of each call that is tried again so, once; otherwise stamina logs every attempt."""
+    import stamina.instrumentation
+
+    from exchange_client.timing import Timing
+
+    budget_s = round(Timing().retry_budget_s)
+
+    def tell(details: stamina.instrumentation.RetryDetails) -> None:
+        if details.retry_num == 1:  # once for each call that fails, not for each attempt
+            output.notice("retry", error=str(details.caused_by), budget_s=budget_s)
+
+    stamina.instrumentation.set_on_retry_hooks([tell])
 
 
 def run(settings: Settings, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
@@ -120,6 +136,8 @@ def run_alone(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
     # gRPC's C core writes to stderr by itself, where programs expect JSON.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import asyncio
+
+    _tell_of_retries(settings.output)
 
     async def working() -> T:
         return await work()

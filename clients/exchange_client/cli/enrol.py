@@ -23,7 +23,11 @@ TOKEN_VARIABLE = "EXCHANGE_ENROLMENT_TOKEN"
 _LOOK_AGAIN_S = 2.0
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    profile_help="What to call the new profile. Default: the unit's id, or the name of the "
+    "member of staff.",
+)
 @click.option(
     "--authority",
     default="",

@@ -16,11 +16,14 @@ from exchange_client.cli.words import Words
 # Control and direction characters could rewrite a terminal; json leaves most of them as they are.
 _UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+_LINE_BREAKS = re.compile("[\t\n\r]+")
+
 Row = Mapping[str, object]
 
 
 def printable(text: str) -> str:
-    """``text`` without what a terminal would obey instead of showing it."""
+    """``text`` in one line, without what a terminal would obey instead of showing it."""
+    text = _LINE_BREAKS.sub(" ", text)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -103,7 +106,7 @@ class Output:
 
         ``command`` is the one whose help says more; None: the message says all.
         """
-        advice = self.words.advice(codes, command) if command else ""
+        advice = self.words.advice(codes, command, attributes) if command else ""
         if self.as_json:
             row = {
                 "error": codes[0],
@@ -116,7 +119,7 @@ class Output:
             return
         lines = [f"{self.words('error')}: {printable(message)} [{codes[0]}]"]
         if advice:
-            lines.append(f"{self.words('what_to_do')}: {advice}")
+            lines.append(f"{self.words('what_to_do')}: {printable(advice)}")
         click.echo("\n".join(lines), err=True)
 
     def _print_table(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
@@ -131,13 +134,17 @@ class Output:
         if not console.is_terminal:  # a pipe has no width: never wrap what programs cut apart
             console.width = 10_000
         first = [rows[0].get(column) for column in columns]
-        draw(
-            console,
-            [self._header(column, rows, zone) for column in columns],
-            [[self._cell(column, row.get(column), zone) for column in columns] for row in rows],
-            folded={place for place, column in enumerate(columns) if column in _FOLDED},
-            numeric={place for place, value in enumerate(first) if isinstance(value, int)},
-        )
+        with console.capture() as captured:
+            draw(
+                console,
+                [self._header(column, rows, zone) for column in columns],
+                [[self._cell(column, row.get(column), zone) for column in columns] for row in rows],
+                folded={place for place, column in enumerate(columns) if column in _FOLDED},
+                numeric={place for place, value in enumerate(first) if isinstance(value, int)},
+            )
+        # rich fills each line up to the table's width.
+        for line in captured.get().splitlines():
+            click.echo(line.rstrip(" "))
 
     def _header(self, column: str, rows: Sequence[Row], zone: datetime) -> str:
         word = self.words(column)

@@ -61,5 +61,6 @@ class OneOf(click.Choice[str]):
         super().__init__(values)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The value as the formats write it."""
-        return super().convert(str(value).upper(), param, ctx)
+        """The value as the formats write it; one that is none of them is named as it was given."""
+        capitals = str(value).upper()
+        return super().convert(capitals if capitals in self.choices else value, param, ctx)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from exchange_client.cli.admin_words import ADMIN_WORDS
+from exchange_client.cli.advice_words import ADVICE
 from exchange_client.cli.enrolment_words import ENROLMENT_WORDS
 
 LANGUAGES = ("en", "zh")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 # Each entry: English, Chinese.
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -124,74 +127,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
-# What to do, by the stable code of an error; the codes of its base classes stand in.
-_ADVICE: Mapping[str, tuple[str, str]] = {
-    "CONFIGURATION": (
-        "Mend the profile or the option that the message names.",
-        "请按提示修改配置或参数。",
-    ),
-    "KEY_UNUSABLE": (
-        "Check the key file, its mode (chmod 600) and EXCHANGE_KEY_PASSPHRASE.",
-        "请检查密钥文件、权限（chmod 600）和 EXCHANGE_KEY_PASSPHRASE。",
-    ),
-    "UNAUTHENTICATED": (
-        "Ask the exchange centre's operator about this certificate or unit.",
-        "请向交换中心管理员核实该证书或单位的状态。",
-    ),
-    "CERTIFICATE_EXPIRED": (
-        "Renew the system certificate, or set this machine's clock right.",
-        "请更新系统证书，或校准本机时钟。",
-    ),
-    "CERTIFICATE_REVOKED": ("Enrol again for a new certificate.", "请重新申请证书。"),
-    "NOT_PERMITTED": (
-        "Use the profile of a unit that may do this, or ask the operator for the right.",
-        "请改用有权限的单位配置，或向管理员申请权限。",
-    ),
-    "NOT_FOUND": (
-        "Check the identifier; you see only what your unit sent or received.",
-        "请核对编号；只能查看本单位收发的公文。",
-    ),
-    "INVALID_REQUEST": ("Correct the value that the message names.", "请更正所提示的内容。"),
-    "LIMIT_EXCEEDED": (
-        "Send or read less at once; the same will pass the limit again.",
-        "请减少一次收发的数据量；原样重试仍会超限。",
-    ),
-    "REFUSED": (
-        "Correct the document and send it as a new one; the same will be refused again.",
-        "请改正后重新发送；原样重发仍会被拒绝。",
-    ),
-    "SIGNATURE_MISSING": (
-        "Give the seal of each other issuer with --seal PROFILE.",
-        "请用 --seal 配置名 提供其他发文单位的印章。",
-    ),
-    "RECIPIENTS_REFUSED": (
-        "Remove or correct the recipients named; see  exchange units.",
-        "请删除或更正所列收文单位；可用 exchange units 查询。",
-    ),
-    "ENVELOPE_CONFLICT": (
-        "Give another --doc-id; see  exchange outbox  for what was sent.",
-        "请更换 --doc-id；可用 exchange outbox 查看已发公文。",
-    ),
-    "STATE_CONFLICT": (
-        "See  exchange track ENVELOPE  for what was recorded instead.",
-        "请用 exchange track 查看已记录的环节。",
-    ),
-    "VERIFICATION_FAILED": (
-        "Do not use it. Refuse it with BAD_SIGNATURE or DIGEST_MISMATCH and tell the operator.",
-        "请勿使用。以 BAD_SIGNATURE 或 DIGEST_MISMATCH 拒收，并告知管理员。",
-    ),
-    "UNAVAILABLE": ("Try again later; nothing is sent twice.", "请稍后再试；不会重复发送。"),
-    "INTERNAL": (
-        "Try again later; if it stays, give the operator the time of this message.",
-        "请稍后再试；如仍失败，请将出错时间告知管理员。",
-    ),
-    "FILES": (
-        "Make room, or see that the file or directory exists and may be written by you.",
-        "请腾出空间，或确认文件、目录存在且可写。",
-    ),
-    "USAGE": ("See  {command} --help.", "请参阅 {command} --help。"),
-}
-
 
 def default_language() -> str:
     """zh where the locale's language is Chinese, otherwise en (POSIX: LC_ALL before LANG)."""
@@ -204,8 +139,10 @@ def default_language() -> str:
 class Words:
     """The words of one language."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, doing: str = "") -> None:
+        """``doing``: enrol, renew or admin, where the same error calls for something else."""
         self.language = language
+        self._doing = doing
         self._place = LANGUAGES.index(language)
 
     def __call__(self, key: str, **values: object) -> str:
@@ -218,12 +155,25 @@ class Words:
         """The sentence for ``key``; empty if there is none."""
         return self(key, **values) if key in _WORDS else ""
 
-    def advice(self, codes: tuple[str, ...], command: str = "exchange") -> str:
+    def advice(
+        self,
+        codes: tuple[str, ...],
+        command: str = "exchange",
+        attributes: Mapping[str, str] = _NOTHING,
+    ) -> str:
         """What to do about an error: that of the first of ``codes`` for which there is any.
 
-        ``command`` is the one that was misused, in words of the command line.
+        What is right while doing this comes before what is right anywhere.
+
+        Args:
+            codes: the error's own and those of its base classes.
+            command: the one that was misused, in words of the command line.
+            attributes: the error's, which may tell two cases of one code apart.
         """
         for code in codes:
-            if code in _ADVICE:
-                return _ADVICE[code][self._place].format(command=command)
+            here = f"{self._doing}.{code}"
+            for key in (*(f"{here}.{name}" for name in attributes), here, code):
+                if key in ADVICE:
+                    text = ADVICE[key][self._place]
+                    return text.format_map({**attributes, "command": command})
         return ""

@@ -1,6 +1,7 @@
 -- name: lease_quota
 select resource, granted, retry_s
-  from exchange.lease_quota($1::text, $2::uuid, $3::interval, $4::text[], $5::bigint[], $6::bigint[]);
+  from exchange.lease_quota($1::text, $2::uuid, $3::interval, $4::text[], $5::uuid[], $6::bigint[],
+                            $7::bigint[], $8::uuid[], $9::bigint[]);
 
 -- name: return_quota
 select exchange.return_quota($1::uuid);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -17,10 +18,21 @@ class EnrolmentServicer(authority_pb2_grpc.EnrolmentServiceServicer):
     """Its methods; the interceptor of its port is ``exchange_runtime.rpc.open_door``."""
 
     def __init__(
-        self, enrolment: Enrolment, trust: Trust, *, centre_address: str, authority_address: str
+        self,
+        enrolment: Enrolment,
+        trust: Trust,
+        *,
+        check_followed: Callable[[], object],
+        centre_address: str,
+        authority_address: str,
     ) -> None:
-        """The addresses are HOST:PORT as units reach them."""
+        """The addresses are HOST:PORT as units reach them.
+
+        ``check_followed`` raises while the ledger can't be followed or the clocks differ: then
+        nobody enrols, as nobody is admitted to the other port.
+        """
         self._enrolment = enrolment
+        self._check_followed = check_followed
         self._trust = authority_pb2.TrustBundle(
             root=trust.root.public_bytes(Encoding.DER),
             tls_ca=trust.tls_ca.public_bytes(Encoding.DER),
@@ -32,6 +44,7 @@ class EnrolmentServicer(authority_pb2_grpc.EnrolmentServiceServicer):
     async def Enrol(
         self, request: authority_pb2.EnrolRequest, context: Any
     ) -> authority_pb2.EnrolResponse:
+        self._check_followed()
         application = Application(
             request.token, request.system_request, request.seal_request, request.unit
         )

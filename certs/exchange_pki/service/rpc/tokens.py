@@ -29,7 +29,8 @@ class TokenMethods:
     async def IssueToken(
         self, request: authority_pb2.IssueTokenRequest, context: Any
     ) -> authority_pb2.IssueTokenResponse:
-        holder = Holder(request.unit, request.system, request.seal, request.staff)
+        # Never for staff: an operator would make administrators of their own.
+        holder = Holder(request.unit, request.system, request.seal)
         issued = await self._tokens.issue(caller.current(), holder, request.lifetime_s)
         return authority_pb2.IssueTokenResponse(
             token=issued.token,

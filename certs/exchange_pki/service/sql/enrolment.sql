@@ -22,7 +22,11 @@ select token_id::text, coalesce(unit_id, '') as unit, coalesce(system, '') as sy
 -- By its hash: what it is for, and what came of it.
 select t.token_id::text, coalesce(t.unit_id, '') as unit, coalesce(t.system, '') as system,
        coalesce(t.seal, '') as seal, coalesce(t.staff, '') as staff, coalesce(s.role, '') as role,
-       t.used_at is not null as used, c.der as certificate, r.request_id::text
+       case when t.withdrawn_at is not null then 'WITHDRAWN'
+            when t.used_at is not null then 'USED'
+            when t.expires_at <= clock_timestamp() then 'EXPIRED'
+            else 'OPEN' end as standing,
+       t.system_key, c.der as certificate, r.request_id::text
   from exchange.tokens t
   left join exchange.staff s on s.name = t.staff
   left join exchange.certificates c on c.fingerprint = t.certificate
@@ -44,6 +48,9 @@ select * from exchange.seal_request_standings
 
 -- name: find_seal_request
 select * from exchange.seal_request_standings where request_id = $1;
+
+-- name: standing_of_seal_request
+select outcome, detail from exchange.standing_of_seal_request($1);
 
 -- name: decide_seal
 select outcome, detail from exchange.decide_seal($1, $2, $3, $4, $5, $6, $7, $8, $9);

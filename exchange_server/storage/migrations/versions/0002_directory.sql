@@ -6,6 +6,10 @@ alter table exchange.units add column successor text references exchange.units (
 alter table exchange.units add constraint units_successor check (
     successor is null or (status = 'CLOSED' and successor <> unit_id))
 --;
+-- What security staff suspended, they alone resume: held_by says so.
+alter table exchange.units add column held_by text not null default ''
+    check (held_by = '' or (held_by = 'security' and status = 'SUSPENDED'))
+--;
 -- A system exists by its certificate; a row describes it, and can shut it out.
 create table exchange.systems (
     unit_id text not null references exchange.units (unit_id),
@@ -13,6 +17,7 @@ create table exchange.systems (
     description text not null default '',
     contact text not null default '',
     status text not null default 'ACTIVE' check (status in ('ACTIVE', 'SUSPENDED', 'CLOSED')),
+    held_by text not null default '' check (held_by = '' or (held_by = 'security' and status = 'SUSPENDED')),
     primary key (unit_id, name)
 )
 --;
@@ -66,6 +71,14 @@ create table exchange.proposals (
 -- The same again while it is open is the same proposal, so that a call can be repeated.
 create unique index proposals_open on exchange.proposals (proposed_by, sha256(changes)) where standing = 'OPEN'
 --;
+-- What the owner of the ledger alone decides, so that no server can do without it.
+create table exchange.administration (
+    only_row boolean primary key default true check (only_row),
+    second_person boolean not null default true
+)
+--;
+insert into exchange.administration default values
+--;
 -- ``version`` counts every change of the registry; ``directory`` only those of what decides who may
 -- send what to whom, which certificates and quotas don't; ``entries`` those of all that
 -- administrators keep, so that each of them writes upon what was read, and no change is lost.
@@ -78,7 +91,7 @@ create or replace function exchange.registry_changed() returns trigger language 
 begin
     update exchange.registry_version
        set version = version + 1,
-           directory = directory + (tg_table_name not in ('certificates', 'crls', 'authorities', 'quotas'))::int,
+           directory = directory + (tg_table_name not in ('certificates', 'crls', 'authorities', 'quotas', 'administration'))::int,
            entries = entries + (tg_table_name not in ('certificates', 'crls', 'authorities'))::int;
     perform pg_notify('registry', '');
     return null;
@@ -104,38 +117,105 @@ create trigger bumps after insert or update or delete on exchange.staff
 --;
 create trigger bumps after insert or update or delete on exchange.groups
     for each statement execute function exchange.registry_changed()
+--;
+create trigger bumps after update on exchange.administration
+    for each statement execute function exchange.registry_changed()
 
 --; ------------------------------------------------------------------ administration
+-- Whether the entries still are of this version; until the end of the transaction nobody changes any.
+-- The lock of the row holds up whoever revokes a certificate, too.
+create function exchange.entries_are(p_version bigint) returns boolean language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(7001, 1);
+    return (select entries from exchange.registry_version for update) = p_version;
+end $$
+--;
+-- Who the holder of a certificate is. Outcomes: ACTIVE, CERTIFICATE_REVOKED (or never issued),
+--   CERTIFICATE_EXPIRED, STAFF_NOT_ACTIVE.
+create function exchange.standing_of_staff(
+    p_caller bytea, out outcome text, out identity text, out role text, out person text
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_staff record;
+begin
+    select c.identity, c.role, c.not_after, s.status, s.role as registered, lower(s.person) as person
+      into v_staff
+      from exchange.certificates c
+      left join exchange.staff s on s.name = substring(c.identity from '/staff/([^/]+)$')
+     where c.fingerprint = p_caller and c.revoked_at is null and c.profile = 'staff';
+    outcome := case
+        when not found then 'CERTIFICATE_REVOKED'
+        when v_staff.not_after < clock_timestamp() then 'CERTIFICATE_EXPIRED'
+        when v_staff.status is distinct from 'ACTIVE' or v_staff.role is distinct from v_staff.registered
+            then 'STAFF_NOT_ACTIVE'
+        else 'ACTIVE' end;
+    if outcome = 'ACTIVE' then
+        identity := v_staff.identity;
+        role := v_staff.role;
+        person := v_staff.person;
+    end if;
+end $$
+--;
+-- A fault of whoever calls these functions, and no answer for a user: the server never asks for it.
+create function exchange.forbid(p_why text) returns void language plpgsql as $$
+begin
+    raise exception '%', p_why using errcode = 'insufficient_privilege';
+end $$
+--;
+-- Of these changes, those that two members of security staff stand for: staff (but for suspending
+-- one), routes, and for whom a unit acts.
+create function exchange.shielded_changes(p_puts jsonb, p_removals jsonb)
+    returns table (kind text, key text) language sql
+    security definer set search_path = pg_catalog, pg_temp as $$
+    select 'staff', t.name
+      from jsonb_to_recordset(p_puts) as t (entry text, name text, person text, full_name text,
+           role text, status text)
+     where t.entry = 'staff' and not exists (
+        select from exchange.staff s where s.name = t.name and t.status = 'SUSPENDED'
+           and (s.person, s.full_name, s.role) = (t.person, t.full_name, t.role))
+    union all
+    select 'route', t.route_id
+      from jsonb_to_recordset(p_puts) as t (entry text, route_id text) where t.entry = 'route'
+    union all
+    select 'unit', t.unit_id
+      from jsonb_to_recordset(p_puts) as t (entry text, unit_id text, acts_for text[])
+     where t.entry = 'unit'
+       and array(select a.issuer from exchange.acts_for a where a.unit_id = t.unit_id
+                  order by a.issuer collate "C")
+        <> array(select x from unnest(t.acts_for) as u (x) order by x collate "C")
+    union all
+    select r ->> 0, r ->> 1 from jsonb_array_elements(p_removals) r where r ->> 0 in ('staff', 'route')
+$$
+--;
 -- Writes entries (p_puts: an array of objects, each with its kind under "entry"), removes others
 -- (p_removals: an array of [kind, key]) and records the events of it, all or nothing. The caller
--- decided upon version p_version of the entries; who changes anything is one at a time.
--- Outcomes: APPLIED, CHANGED (read again and decide again), CERTIFICATE_REVOKED,
---   DECIDED (the proposal p_proposal has been decided meanwhile).
-create function exchange.change_entries(
-    p_version bigint, p_caller bytea, p_puts jsonb, p_removals jsonb,
-    p_proposal uuid, p_decision_reason text,
-    p_at timestamptz, p_actor text, p_types text[], p_event_ids uuid[], p_salts bytea[], p_events bytea[]
+-- decided upon version p_version of the entries; who changes anything is one at a time. This is the
+-- owner's way, who has no role: servers have change_entries.
+-- Outcomes: APPLIED, CHANGED (read again and decide again).
+create function exchange.write_entries(
+    p_version bigint, p_puts jsonb, p_removals jsonb,
+    p_at timestamptz, p_event_ids uuid[], p_salts bytea[], p_events bytea[]
 ) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     v_kinds text[] := array(select distinct e ->> 'entry' from jsonb_array_elements(p_puts) e);
 begin
-    perform pg_advisory_xact_lock(7001, 1);
-    -- The row lock holds up whoever revokes a certificate, too.
-    if (select entries from exchange.registry_version for update) <> p_version then
+    if not exchange.entries_are(p_version) then
         return 'CHANGED';
     end if;
-    if p_caller is not null and not exists (
-        select from exchange.certificates where fingerprint = p_caller and revoked_at is null
+    if exists (
+        select e ->> 'entry', coalesce(
+               case when e ->> 'entry' = 'system' then concat(e ->> 'unit_id', '/', e ->> 'name') end,
+               e ->> 'unit_id', e ->> 'group_id', e ->> 'route_id', e ->> 'code', e ->> 'name')
+          from jsonb_array_elements(p_puts) e
+        union all
+        select r ->> 0, r ->> 1 from jsonb_array_elements(p_removals) r
+        except
+        select e #>> '{detail,kind}', e #>> '{detail,key}'
+          from unnest(p_events) as u (b), lateral (select convert_from(b, 'UTF8')::jsonb) as v (e)
+         where e ->> 'type' = 'REGISTRY_CHANGED'
     ) then
-        return 'CERTIFICATE_REVOKED';
-    end if;
-    if p_proposal is not null then
-        update exchange.proposals
-           set standing = 'APPLIED', decided_by = p_actor, decided_at = p_at, decision_reason = p_decision_reason
-         where proposal_id = p_proposal and standing = 'OPEN';
-        if not found then
-            return 'DECIDED';
-        end if;
+        perform exchange.forbid('an entry changes without its event');
     end if;
 
     -- A statement that writes nothing would have every server read the registry anew, too.
@@ -157,19 +237,20 @@ begin
     end if;
     if 'unit' = any (v_kinds) then
         insert into exchange.units (unit_id, name_zh, name_en, short_zh, kind, organisation_code,
-            credit_code, region, issuer_marks, groups, contact, status, successor)
+            credit_code, region, issuer_marks, groups, contact, status, successor, held_by)
         select unit_id, name_zh, name_en, short_zh, kind, nullif(organisation_code, ''),
                nullif(credit_code, ''), nullif(region, ''), issuer_marks, groups, contact, status,
-               nullif(successor, '')
+               nullif(successor, ''), coalesce(held_by, '')
           from jsonb_to_recordset(p_puts) as t (entry text, unit_id text, name_zh text, name_en text,
                short_zh text, kind text, organisation_code text, credit_code text, region text,
-               issuer_marks text[], groups text[], contact text, status text, successor text)
+               issuer_marks text[], groups text[], contact text, status text, successor text, held_by text)
          where entry = 'unit'
         on conflict (unit_id) do update set name_zh = excluded.name_zh, name_en = excluded.name_en,
             short_zh = excluded.short_zh, kind = excluded.kind,
             organisation_code = excluded.organisation_code, credit_code = excluded.credit_code,
             region = excluded.region, issuer_marks = excluded.issuer_marks, groups = excluded.groups,
-            contact = excluded.contact, status = excluded.status, successor = excluded.successor;
+            contact = excluded.contact, status = excluded.status, successor = excluded.successor,
+            held_by = excluded.held_by;
         delete from exchange.acts_for a
          using jsonb_to_recordset(p_puts) as t (entry text, unit_id text, acts_for text[])
          where t.entry = 'unit' and a.unit_id = t.unit_id and a.issuer <> all (t.acts_for);
@@ -180,13 +261,13 @@ begin
         on conflict do nothing;
     end if;
     if 'system' = any (v_kinds) then
-        insert into exchange.systems (unit_id, name, description, contact, status)
-        select unit_id, name, description, contact, status
+        insert into exchange.systems (unit_id, name, description, contact, status, held_by)
+        select unit_id, name, description, contact, status, coalesce(held_by, '')
           from jsonb_to_recordset(p_puts) as t (entry text, unit_id text, name text, description text,
-               contact text, status text)
+               contact text, status text, held_by text)
          where entry = 'system'
         on conflict (unit_id, name) do update set description = excluded.description,
-            contact = excluded.contact, status = excluded.status;
+            contact = excluded.contact, status = excluded.status, held_by = excluded.held_by;
     end if;
     if 'staff' = any (v_kinds) then
         -- First who is closed, since a person may get another name in the same act.
@@ -246,58 +327,172 @@ begin
         delete from exchange.quotas where p_removals @> jsonb_build_array(jsonb_build_array('quota', unit_id));
     end if;
 
-    perform exchange.record_event(i, p_at, t, p_actor, null, null, s, e)
-       from unnest(p_event_ids, p_types, p_salts, p_events) with ordinality as u (i, t, s, e, o)
+    perform exchange.record_event(i, p_at, e ->> 'type', e ->> 'actor', null, null, s, b)
+       from unnest(p_event_ids, p_salts, p_events) with ordinality as u (i, s, b, o),
+            lateral (select convert_from(b, 'UTF8')::jsonb) as v (e)
       order by o;
     return 'APPLIED';
 end $$
 --;
--- Outcomes: PROPOSED, EXISTS (the same is open: p_proposal is its), TOO_MANY are open, CERTIFICATE_REVOKED.
+-- The same by a member of staff, whose certificate p_caller is: each event is theirs, their role keeps
+-- what changes, and where two persons stand for it, p_proposal is open, proposes it, and is
+-- another's. All this the server has looked at before; here it holds whatever a server does.
+-- Outcomes: those of write_entries and standing_of_staff, but ACTIVE; DECIDED (the proposal is not
+--   open any more).
+create function exchange.change_entries(
+    p_version bigint, p_caller bytea, p_puts jsonb, p_removals jsonb,
+    p_proposal uuid, p_decision_reason text,
+    p_at timestamptz, p_event_ids uuid[], p_salts bytea[], p_events bytea[]
+) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_caller record;
+    v_proposer record;
+    v_proposed_by text;
+    v_proposed bytea;
+begin
+    if not exchange.entries_are(p_version) then
+        return 'CHANGED';
+    end if;
+    select * into v_caller from exchange.standing_of_staff(p_caller);
+    if v_caller.outcome <> 'ACTIVE' then
+        return v_caller.outcome;
+    end if;
+    if exists (select from unnest(p_events) as u (b)
+                where convert_from(b, 'UTF8')::jsonb ->> 'actor' is distinct from v_caller.identity) then
+        perform exchange.forbid('an event names another actor than the caller');
+    end if;
+    if v_caller.role not in ('operator', 'security') then
+        perform exchange.forbid(v_caller.role || ' staff change nothing');
+    end if;
+    if v_caller.role <> 'security' and (
+        exists (select from exchange.shielded_changes(p_puts, p_removals))
+        or p_puts @> '[{"entry": "staff"}]'
+        or exists (select from jsonb_to_recordset(p_puts) as t (entry text, unit_id text, status text, held_by text)
+                     join exchange.units u using (unit_id)
+                    where t.entry = 'unit' and u.held_by > coalesce(t.held_by, '') and t.status <> 'CLOSED')
+        or exists (select from jsonb_to_recordset(p_puts) as t (entry text, unit_id text, name text, status text,
+                          held_by text)
+                     join exchange.systems s using (unit_id, name)
+                    where t.entry = 'system' and s.held_by > coalesce(t.held_by, '') and t.status <> 'CLOSED')
+    ) then
+        perform exchange.forbid('security staff alone change this');
+    end if;
+    if p_proposal is not null then
+        select proposed_by, changes into v_proposed_by, v_proposed from exchange.proposals
+         where proposal_id = p_proposal and standing = 'OPEN' for update;
+        if not found then
+            return 'DECIDED';
+        end if;
+        select lower(person) as person, role, status into v_proposer from exchange.staff
+         where name = substring(v_proposed_by from '/staff/([^/]+)$');
+        if v_proposer.person is null or v_proposer.person = v_caller.person
+           or (v_proposer.role, v_proposer.status) <> ('security', 'ACTIVE') then
+            perform exchange.forbid('the proposal is not that of another member of security staff');
+        end if;
+        update exchange.proposals
+           set standing = 'APPLIED', decided_by = v_caller.identity, decided_at = p_at,
+               decision_reason = p_decision_reason
+         where proposal_id = p_proposal;
+    end if;
+    if (select second_person from exchange.administration) and exists (
+        select kind, key from exchange.shielded_changes(p_puts, p_removals)
+        except
+        select d ->> 'kind', d ->> 'key'
+          from jsonb_array_elements(convert_from(v_proposed, 'UTF8')::jsonb -> 'differences') d
+    ) then
+        perform exchange.forbid('nobody else proposed this');
+    end if;
+    return exchange.write_entries(p_version, p_puts, p_removals, p_at, p_event_ids, p_salts, p_events);
+end $$
+--;
+-- Outcomes: PROPOSED, EXISTS (the same is open: proposal is its id), TOO_MANY are open, TOO_MANY_OWN,
+--   CHANGED, and those of standing_of_staff, but ACTIVE.
 create function exchange.propose(
-    p_proposal uuid, p_caller bytea, p_changes bytea, p_reason text,
-    p_at timestamptz, p_actor text, p_event_id uuid, p_salt bytea, p_event bytea, p_most int,
+    p_version bigint, p_proposal uuid, p_caller bytea, p_changes bytea, p_reason text,
+    p_at timestamptz, p_event_id uuid, p_salt bytea, p_event bytea, p_most int, p_most_own int,
     out outcome text, out proposal uuid
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_caller record;
 begin
-    perform pg_advisory_xact_lock(7001, 3);
-    if not exists (select from exchange.certificates where fingerprint = p_caller and revoked_at is null) then
-        outcome := 'CERTIFICATE_REVOKED';
+    if not exchange.entries_are(p_version) then
+        outcome := 'CHANGED';
         return;
     end if;
+    select * into v_caller from exchange.standing_of_staff(p_caller);
+    if v_caller.outcome <> 'ACTIVE' then
+        outcome := v_caller.outcome;
+        return;
+    end if;
+    if v_caller.role <> 'security'
+       or convert_from(p_event, 'UTF8')::jsonb ->> 'actor' is distinct from v_caller.identity then
+        perform exchange.forbid('security staff propose, in their own name');
+    end if;
     select proposal_id into proposal from exchange.proposals
-     where proposed_by = p_actor and sha256(changes) = sha256(p_changes) and standing = 'OPEN';
+     where proposed_by = v_caller.identity and sha256(changes) = sha256(p_changes) and standing = 'OPEN';
     if found then
         outcome := 'EXISTS';
         return;
     end if;
-    if (select count(*) from exchange.proposals where standing = 'OPEN') >= p_most then
-        outcome := 'TOO_MANY';
+    outcome := case
+        when (select count(*) from exchange.proposals where standing = 'OPEN') >= p_most then 'TOO_MANY'
+        when (select count(*) from exchange.proposals
+               where standing = 'OPEN' and proposed_by = v_caller.identity) >= p_most_own then 'TOO_MANY_OWN'
+        else 'PROPOSED' end;
+    if outcome <> 'PROPOSED' then
         return;
     end if;
     insert into exchange.proposals (proposal_id, changes, proposed_by, proposed_at, reason)
-    values (p_proposal, p_changes, p_actor, p_at, p_reason);
-    perform exchange.record_event(p_event_id, p_at, 'PROPOSAL_MADE', p_actor, null, null, p_salt, p_event);
-    outcome := 'PROPOSED';
+    values (p_proposal, p_changes, v_caller.identity, p_at, p_reason);
+    perform exchange.record_event(
+        p_event_id, p_at, 'PROPOSAL_MADE', v_caller.identity, null, null, p_salt, p_event);
     proposal := p_proposal;
 end $$
 --;
--- Outcomes: REJECTED, DECIDED (meanwhile, or never open), CERTIFICATE_REVOKED.
+-- Outcomes: REJECTED, DECIDED (meanwhile, or never open), CHANGED, and those of standing_of_staff, but
+--   ACTIVE.
 create function exchange.reject_proposal(
-    p_proposal uuid, p_caller bytea, p_reason text,
-    p_at timestamptz, p_actor text, p_event_id uuid, p_salt bytea, p_event bytea
+    p_version bigint, p_proposal uuid, p_caller bytea, p_reason text,
+    p_at timestamptz, p_event_id uuid, p_salt bytea, p_event bytea
 ) returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_caller record;
 begin
-    if not exists (select from exchange.certificates where fingerprint = p_caller and revoked_at is null) then
-        return 'CERTIFICATE_REVOKED';
+    if not exchange.entries_are(p_version) then
+        return 'CHANGED';
+    end if;
+    select * into v_caller from exchange.standing_of_staff(p_caller);
+    if v_caller.outcome <> 'ACTIVE' then
+        return v_caller.outcome;
+    end if;
+    if v_caller.role <> 'security'
+       or convert_from(p_event, 'UTF8')::jsonb ->> 'actor' is distinct from v_caller.identity then
+        perform exchange.forbid('security staff decide, in their own name');
     end if;
     update exchange.proposals
-       set standing = 'REJECTED', decided_by = p_actor, decided_at = p_at, decision_reason = p_reason
+       set standing = 'REJECTED', decided_by = v_caller.identity, decided_at = p_at, decision_reason = p_reason
      where proposal_id = p_proposal and standing = 'OPEN';
     if not found then
         return 'DECIDED';
     end if;
-    perform exchange.record_event(p_event_id, p_at, 'PROPOSAL_REJECTED', p_actor, null, null, p_salt, p_event);
+    perform exchange.record_event(
+        p_event_id, p_at, 'PROPOSAL_REJECTED', v_caller.identity, null, null, p_salt, p_event);
     return 'REJECTED';
+end $$
+--;
+-- The owner's alone. Returns whether it was otherwise before.
+create function exchange.require_second_person(
+    p_required boolean, p_at timestamptz, p_event_id uuid, p_salt bytea, p_event bytea
+) returns boolean language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform pg_advisory_xact_lock(7001, 1);
+    update exchange.administration set second_person = p_required where second_person <> p_required;
+    if not found then
+        return false;
+    end if;
+    perform exchange.record_event(p_event_id, p_at, 'REGISTRY_CHANGED',
+        convert_from(p_event, 'UTF8')::jsonb ->> 'actor', null, null, p_salt, p_event);
+    return true;
 end $$
 
 --; ------------------------------------------------------------------ certificates and their events
@@ -332,10 +527,12 @@ begin
 end $$
 --;
 revoke all on function exchange.change_entries, exchange.propose, exchange.reject_proposal,
-    exchange.staff_stay_who_they_are from public
+    exchange.write_entries, exchange.entries_are, exchange.standing_of_staff, exchange.forbid,
+    exchange.shielded_changes, exchange.require_second_person, exchange.staff_stay_who_they_are from public
 --;
 grant execute on function exchange.change_entries, exchange.propose, exchange.reject_proposal to exchange_server
 --;
-grant select on exchange.systems, exchange.staff, exchange.groups, exchange.proposals to exchange_server
+grant select on exchange.systems, exchange.staff, exchange.groups, exchange.proposals,
+    exchange.administration to exchange_server
 --;
 grant select on exchange.systems, exchange.staff to exchange_authority

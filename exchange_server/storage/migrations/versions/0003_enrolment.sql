@@ -147,7 +147,8 @@ end $$
 -- Outcomes: CLAIMED, SAME (by the same pair before), and nothing is written with UNKNOWN, WITHDRAWN,
 --   OTHER_KEY, EXPIRED, CERTIFICATE_REVOKED, UNIT_NOT_ACTIVE, SYSTEM_NOT_ACTIVE, STAFF_NOT_ACTIVE.
 -- The pair that owns it collects for as long as its certificate is valid, or would be
--- (p_collectable) where a crash kept it from being noted.
+-- (p_collectable) where a crash kept it from being noted. All by the ledger's clock: p_at only says
+-- when it was claimed.
 create function exchange.claim_token(
     p_token_sha256 bytea, p_system_key bytea, p_seal_public_key bytea,
     p_at timestamptz, p_collectable interval,
@@ -167,7 +168,7 @@ begin
     elsif v_token.withdrawn_at is not null then
         outcome := 'WITHDRAWN';
     elsif v_token.used_at is null then
-        outcome := case when p_at < v_token.expires_at then 'CLAIMED' else 'EXPIRED' end;
+        outcome := case when clock_timestamp() < v_token.expires_at then 'CLAIMED' else 'EXPIRED' end;
     elsif v_token.system_key <> p_system_key
        or v_token.seal_key is distinct from sha256(p_seal_public_key) then
         outcome := 'OTHER_KEY';
@@ -175,7 +176,8 @@ begin
         select * into v_certificate from exchange.certificates where fingerprint = v_token.certificate;
         outcome := case
             when v_certificate.revoked_at is not null then 'CERTIFICATE_REVOKED'
-            when p_at > coalesce(v_certificate.not_after, v_token.used_at + p_collectable) then 'EXPIRED'
+            when clock_timestamp() > coalesce(v_certificate.not_after, v_token.used_at + p_collectable)
+                then 'EXPIRED'
             else 'SAME' end;
     end if;
     if outcome not in ('CLAIMED', 'SAME') then
@@ -219,8 +221,30 @@ create function exchange.note_seal_certificate(p_request_id uuid, p_fingerprint 
      where request_id = p_request_id and certificate is null
 $$
 --;
+-- Whether a seal may be issued upon a request now: ACTIVE, or what stands against its unit, or the
+-- system that asked for it: UNIT_NOT_ACTIVE, SYSTEM_NOT_ACTIVE, CERTIFICATE_REVOKED.
+create function exchange.standing_of_seal_request(p_request_id uuid, out outcome text, out detail text)
+    language plpgsql stable
+    security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_token exchange.tokens;
+begin
+    select t.* into v_token
+      from exchange.tokens t join exchange.seal_requests r using (token_id)
+     where r.request_id = p_request_id;
+    select s.outcome, s.detail into outcome, detail
+      from exchange.standing_of_holder(v_token.unit_id, v_token.system, null) s;
+    if outcome = 'ACTIVE' and exists (
+        select from exchange.certificates
+         where fingerprint = v_token.certificate and revoked_at is not null
+    ) then
+        outcome := 'CERTIFICATE_REVOKED';
+    end if;
+end $$
+--;
 -- Outcomes: DECIDED, SAME (decided so before), OTHERWISE (detail: how it was decided), UNKNOWN,
---   OTHER_KEY, SAME_PERSON (who issued the token), UNIT_NOT_ACTIVE (only approval needs it active).
+--   OTHER_KEY, SAME_PERSON (who issued the token); for approval also those of
+--   standing_of_seal_request.
 create function exchange.decide_seal(
     p_request_id uuid, p_key_sha256 bytea, p_approve boolean, p_by text, p_reason text,
     p_at timestamptz, p_event_id uuid, p_salt bytea, p_event bytea,
@@ -244,26 +268,28 @@ begin
     elsif v_request.standing <> 'PENDING' then
         outcome := 'OTHERWISE';
         detail := v_request.standing;
-    elsif p_approve and not exists (
-        select from exchange.units where unit_id = v_request.unit_id and status = 'ACTIVE'
-    ) then
-        outcome := 'UNIT_NOT_ACTIVE';
-    else
-        update exchange.seal_requests
-           set standing = v_standing, decided_by = p_by, decided_at = p_at, reason = p_reason
-         where request_id = p_request_id;
-        perform exchange.record_prepared(p_event_id, p_at, p_salt, p_event);
-        outcome := 'DECIDED';
+    elsif p_approve then
+        select s.outcome, s.detail into outcome, detail
+          from exchange.standing_of_seal_request(p_request_id) s;
     end if;
+    if outcome <> 'ACTIVE' then
+        return;
+    end if;
+    update exchange.seal_requests
+       set standing = v_standing, decided_by = p_by, decided_at = p_at, reason = p_reason
+     where request_id = p_request_id;
+    perform exchange.record_prepared(p_event_id, p_at, p_salt, p_event);
+    outcome := 'DECIDED';
+    detail := null;
 end $$
 --;
 revoke all on function exchange.record_prepared, exchange.standing_of_holder, exchange.issue_token,
     exchange.withdraw_token, exchange.claim_token, exchange.note_system_certificate,
-    exchange.note_seal_certificate, exchange.decide_seal from public
+    exchange.note_seal_certificate, exchange.standing_of_seal_request, exchange.decide_seal from public
 --;
 grant execute on function exchange.issue_token, exchange.withdraw_token, exchange.claim_token,
-    exchange.note_system_certificate, exchange.note_seal_certificate, exchange.decide_seal,
-    exchange.record_event to exchange_authority
+    exchange.note_system_certificate, exchange.note_seal_certificate,
+    exchange.standing_of_seal_request, exchange.decide_seal, exchange.record_event to exchange_authority
 --;
 grant select on exchange.tokens, exchange.seal_requests, exchange.seal_request_standings,
     exchange.registry_version to exchange_authority
