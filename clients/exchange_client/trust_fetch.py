@@ -22,7 +22,6 @@ from exchange_client.trust_bundle import TrustBundle
 
 _LARGEST_PEM_BYTES = 64 * 1024
 _FETCH_TIMEOUT_S = 10
-_ANSWER_TIMEOUT_S = 5
 
 
 async def trusted_bundle(
@@ -41,6 +40,7 @@ async def trusted_bundle(
     """
     if http:
         served = await in_thread(_fetched, http.rstrip("/"))
+        await in_thread(_shown_certificate, address)  # a wrong port is told before it is called
     else:
         shown = await in_thread(_shown_certificate, address)
         async with EnrolmentClient(address, shown, timing) as client:
@@ -107,25 +107,37 @@ def _shown_certificate(address: str) -> bytes:
             f"the authority at {address} can't be reached ({error}): check --authority",
             authority=address,
         ) from error
+    connected.settimeout(_FETCH_TIMEOUT_S)
     with connected:
-        connected.settimeout(_ANSWER_TIMEOUT_S)
         try:
             # 2. TLS.
-            with unchecked.wrap_socket(connected, server_hostname=host) as shown:
-                der = shown.getpeercert(binary_form=True)
-                # 3. HTTP/2.
-                greeted = shown.selected_alpn_protocol() == "h2" and shown.recv(1) != b""
-        except TimeoutError as error:
+            shown = unchecked.wrap_socket(connected, server_hostname=host)
+        except (TimeoutError, ConnectionError, ssl.SSLEOFError) as error:
             raise Unavailable(
-                f"what listens at {address} does not answer in {_ANSWER_TIMEOUT_S} s: it is busy,"
-                " or not the enrolment address of an authority: check --authority",
+                f"what listens at {address} hangs up or does not answer ({error}): it is busy, or"
+                " not the enrolment address of an authority: check --authority",
                 authority=address,
             ) from error
         except OSError as error:
             raise _elsewhere(address, str(error)) from error
-    if der is None or not greeted:
-        raise _elsewhere(address, "it closes the connection of a caller without a certificate")
+        with shown:
+            der = shown.getpeercert(binary_form=True)
+            # 3. HTTP/2.
+            if der is None or not _greets(shown):
+                raise _elsewhere(address, "it wants a certificate, or is no gRPC server")
     return ssl.DER_cert_to_PEM_cert(der).encode()
+
+
+def _greets(connection: ssl.SSLSocket) -> bool:
+    """Whether the other side speaks HTTP/2 with a caller without a certificate."""
+    if connection.selected_alpn_protocol() != "h2":
+        return False
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:  # slow is not wrong: the call will show
+        return True
+    except OSError:
+        return False
 
 
 def _elsewhere(address: str, why: str) -> ConfigurationError:

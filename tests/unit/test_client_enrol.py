@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import shutil
+import socket
 import stat
 import time
 from collections.abc import Callable
@@ -128,6 +129,15 @@ class TestTrust:
                 await enrolled(authority, config, authority=f"127.0.0.1:{port}")
         finally:
             server.stop(None).wait()
+
+    async def test_one_that_hangs_up_may_be_busy(
+        self, authority: ScriptedAuthority, config: Path
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as other:
+            other.submit(lambda: listening.accept()[0].close())
+            address = f"127.0.0.1:{listening.getsockname()[1]}"
+            with pytest.raises(Unavailable, match="busy"):
+                await enrolled(authority, config, authority=address)
 
     @pytest.mark.parametrize("speaks", [True, False])
     async def test_what_speaks_no_tls_is_named(

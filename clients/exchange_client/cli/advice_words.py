@@ -147,8 +147,9 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "没有该条目：请用 exchange admin ... list 查询。",
     ),
     "admin.REFUSED": (
-        "Nothing was changed. Correct what the message names, and run the command again.",
-        "未作任何变更。请更正所提示的内容后重新运行。",
+        "Nothing was changed: do what the message says. How a proposal stands, says  exchange "
+        "admin proposals show.",
+        "未作任何变更，请按提示处理。提案状态可用 exchange admin proposals show 查询。",
     ),
     "admin.VERIFICATION_FAILED": (
         "Do not rely on the answer, and tell the operator of the centre.",
