@@ -53,7 +53,17 @@ run: $(READY) ## Start the whole stack with the demo's units and stay; STATE=DIR
 test: lint types imports proto-check pytest ## Everything: lint, types, import contract, wire contract, tests
 
 pytest: $(READY) ## Tests only; ARGS="-k word tests/unit" narrows them
+ifeq ($(ARGS),)
+	@# The integration tests wait more than they work, so the others run beside them.
+	@mkdir -p .cache
+	@$(PY) -m pytest -q tests/unit tests/property tests/contract tests/fault \
+		> .cache/pytest.log 2>&1 & others=$$!; failed=0; \
+	$(PY) -m pytest tests/integration || failed=1; \
+	wait $$others || failed=1; \
+	echo; echo "unit, property, contract, fault:"; cat .cache/pytest.log; exit $$failed
+else
 	$(PY) -m pytest $(ARGS)
+endif
 
 acceptance: $(READY) ## Heavy checks: memory under load, hundreds of renewals under load
 	RENEWALS=9 $(PY) -m pytest -s --timeout=1800 tests/acceptance tests/integration/test_renewal.py $(ARGS)
