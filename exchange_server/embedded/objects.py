@@ -165,7 +165,7 @@ class EmbeddedObjectStore:
             environment=self._environment(),
             directory=self._data,
         )
-        self._process.wait_until_ready(self._has_bucket, "SeaweedFS", _READY_TIMEOUT_S)
+        self._process.wait_until_ready(self._is_ready, "SeaweedFS", _READY_TIMEOUT_S)
 
     def _environment(self) -> dict[str, str]:
         """Secrets go this way: command lines are everyone's to read.
@@ -185,9 +185,19 @@ class EmbeddedObjectStore:
             WEED_ADMIN_PASSWORD=self._settings["internal_key"],
         )
 
-    def _has_bucket(self) -> bool:
+    def _is_ready(self) -> bool:
+        """Whether the bucket is there, and what was stored earlier can be read.
+
+        After a restart names are listed before the volumes with the bytes have reported.
+        """
         with contextlib.suppress(MinioException, urllib3.exceptions.HTTPError):
             self.make_bucket(self.bucket)
+            client = self._client()
+            for stored in client.list_objects(self.bucket, recursive=True):
+                response = client.get_object(self.bucket, str(stored.object_name))
+                response.close()
+                response.release_conn()
+                break
             return True
         return False
 
