@@ -57,7 +57,8 @@ ifeq ($(ARGS),)
 	@# The integration tests wait more than they work, so the others run beside them.
 	@mkdir -p .cache
 	@$(PY) -m pytest -q tests/unit tests/property tests/contract tests/fault \
-		> .cache/pytest.log 2>&1 & others=$$!; failed=0; \
+		> .cache/pytest.log 2>&1 & others=$$!; trap "kill $$others 2> /dev/null || true" EXIT; \
+	failed=0; \
 	$(PY) -m pytest tests/integration || failed=1; \
 	wait $$others || failed=1; \
 	echo; echo "unit, property, contract, fault:"; cat .cache/pytest.log; exit $$failed

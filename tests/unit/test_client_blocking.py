@@ -173,8 +173,10 @@ def test_a_forked_child_gets_a_loop_of_its_own(here: Path) -> None:
 
 def test_control_c_interrupts_a_call_that_waits(here: Path) -> None:
     program = """
-        import asyncio
+        import asyncio, signal
         from exchange_client.blocking import LOOP
+        # A shell that runs tests in the background has its processes ignore the signal.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         async def forever():
             print("waiting", flush=True)
             try:
