@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -88,6 +89,31 @@ class CallMetrics:
 def gauge(registry: CollectorRegistry, name: str, words: str, read: Callable[[], float]) -> None:
     """A gauge that is read when somebody looks; ``read`` runs in the exporter's thread."""
     Gauge(name, words, registry=registry).set_function(read)
+
+
+class Followed(Protocol):
+    """What a process goes by, and how old it is."""
+
+    @property
+    def max_age_s(self) -> float: ...
+
+    def age_s(self) -> float: ...
+
+
+def show_followed(registry: CollectorRegistry, followed: Followed) -> None:
+    """How old it is what this process knows of who is admitted."""
+    gauge(
+        registry,
+        "exchange_registry_age_seconds",
+        "Seconds since this process knew who is admitted; beyond the maximum it admits nobody.",
+        followed.age_s,
+    )
+    gauge(
+        registry,
+        "exchange_registry_max_age_seconds",
+        "The age beyond which this process admits nobody (limits.status_max_age_s).",
+        lambda: followed.max_age_s,
+    )
 
 
 class MetricsPort:

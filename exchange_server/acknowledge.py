@@ -36,11 +36,12 @@ from document_exchange.errors import (
 from document_exchange.receipt import Receipt, ReceiptType, State
 from exchange_runtime import events
 from exchange_runtime.clock import Clock
+from exchange_runtime.requests import check_shape
 from exchange_runtime.values import PreparedEvent, Principal
 from exchange_server import policy
 from exchange_server.positions import Positions
 from exchange_server.registry import RegistryFollower
-from exchange_server.requests import check_identifier, check_shape, envelope_not_found
+from exchange_server.requests import check_identifier, envelope_not_found
 from exchange_server.statements import CentreSeal, Signed
 from exchange_server.values import (
     DeliveryPosition,

@@ -19,6 +19,7 @@ from document_exchange.entries import Entry, GroupEntry
 from document_exchange.entry_changes import Difference, check_count
 from document_exchange.errors import EntriesChanged
 from exchange_runtime.clock import Clock
+from exchange_runtime.requests import check_shape, page_limit
 from exchange_runtime.values import Principal
 from exchange_server.administration import (
     Comparer,
@@ -33,7 +34,6 @@ from exchange_server.administration import (
 )
 from exchange_server.changes import Change
 from exchange_server.proposals import Proposals
-from exchange_server.requests import check_shape, page_limit
 from exchange_server.second_person import needs_second_person
 
 

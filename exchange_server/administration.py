@@ -26,10 +26,10 @@ from document_exchange.errors import (
 from document_exchange.identity import Kind
 from exchange_runtime import events
 from exchange_runtime.clock import Clock
+from exchange_runtime.requests import check_shape
 from exchange_runtime.values import Caller, PreparedEvent, Principal
 from exchange_server.changes import Change, Changed, Entries
 from exchange_server.comparison import compare
-from exchange_server.requests import check_shape
 
 _TRIES = 20
 _LONGEST_PAUSE_S = 0.5

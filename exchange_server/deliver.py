@@ -11,13 +11,14 @@ from typing import Protocol
 
 from document_exchange.errors import InternalError, InvalidRequest, NotFound
 from document_exchange.receipt import State
+from exchange_runtime.requests import read_page
 from exchange_runtime.values import Principal
 from exchange_server.budget import Budgets
 from exchange_server.positions import Positions
 from exchange_server.quotas import Quotas
 from exchange_server.receive import SLOWEST_BYTES_PER_S
 from exchange_server.recent import RecentParts
-from exchange_server.requests import check_identifier, envelope_not_found, read_page
+from exchange_server.requests import check_identifier, envelope_not_found
 from exchange_server.values import (
     AcceptedEnvelope,
     Block,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from document_exchange import fields
 from document_exchange.errors import NotFound
+from exchange_runtime.requests import check_shape, page_limit
 from exchange_server.registry import Group, RegistryFollower, Unit
-from exchange_server.requests import check_shape, page_limit
 
 
 @dataclass(frozen=True, slots=True)

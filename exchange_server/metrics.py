@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from document_exchange.receipt import State
 from exchange_runtime.clock import Clock
 from exchange_runtime.database import Database
-from exchange_runtime.metrics import gauge
+from exchange_runtime.metrics import gauge, show_followed
 from exchange_server.budget import Budgets
 from exchange_server.registry import Registry, RegistryFollower
 
 _SOON = timedelta(days=10)
 """A third of a system certificate's life: those that end sooner were not renewed in time."""
+_PROFILES = ("system", "seal", "staff", "server", "centre-seal")
 _OPEN_STATES = (State.PENDING, State.DELIVERED)
 
 
@@ -77,32 +80,14 @@ class DocumentMetrics:
 
 def show_registry(metrics: CollectorRegistry, follower: RegistryFollower, clock: Clock) -> None:
     """What the interceptor goes by: how old it is, and which certificates end soon."""
-    gauge(
-        metrics,
-        "exchange_registry_age_seconds",
-        "Seconds since this process knew who is admitted; beyond the maximum it admits nobody.",
-        follower.age_s,
-    )
-    gauge(
-        metrics,
-        "exchange_registry_max_age_seconds",
-        "The age beyond which this process admits nobody (limits.status_max_age_s).",
-        lambda: follower.max_age_s,
-    )
+    show_followed(metrics, follower)
     gauge(
         metrics,
         "exchange_registry_version",
         "The version of the registry that this process goes by.",
         lambda: float(follower.last.version if follower.last else 0),
     )
-    ending = Gauge(
-        "exchange_certificates_ending",
-        "Valid certificates that end within 10 days and have no successor, by profile.",
-        ("profile",),
-        registry=metrics,
-    )
-    for profile in ("system", "seal", "staff", "server", "centre-seal"):
-        ending.labels(profile).set_function(partial(_ending_of, profile, follower, clock))
+    metrics.register(_EndingCertificates(follower, clock))
     lists = Gauge(
         "exchange_crl_next_update_timestamp_seconds",
         "When the newest revocation list ends, as Unix time, by issuer; 0: there is none.",
@@ -145,17 +130,29 @@ def _used(budget: Budgets) -> float:
     return float(budget.used_bytes)
 
 
-def _ending_of(profile: str, follower: RegistryFollower, clock: Clock) -> float:
-    return float(_ending(follower, clock())[profile])
+class _EndingCertificates(Collector):
+    """Counts all profiles in one pass, and only when somebody looks."""
+
+    def __init__(self, follower: RegistryFollower, clock: Clock) -> None:
+        self._follower = follower
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        found = GaugeMetricFamily(
+            "exchange_certificates_ending",
+            "Valid certificates that end within 10 days and have no successor, by profile.",
+            labels=("profile",),
+        )
+        ending = _ending(self._follower.last, self._clock())
+        for profile in _PROFILES:
+            found.add_metric((profile,), ending[profile])
+        return (found,)
 
 
-def _ending(follower: RegistryFollower, now: datetime) -> Tally[str]:
+def _ending(registry: Registry | None, now: datetime) -> Tally[str]:
     """Counted over whole holders: who has a certificate that lasts longer needs no renewal."""
-    registry: Registry | None = follower.last
-    if registry is None:
-        return Tally()
     lasting: dict[tuple[str, str], datetime] = {}
-    for certificate in registry.certificates.values():
+    for certificate in registry.certificates.values() if registry else ():
         if not certificate.revoked and certificate.not_before <= now < certificate.not_after:
             key = (certificate.profile, certificate.identity)
             lasting[key] = max(certificate.not_after, lasting.get(key, certificate.not_after))

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from document_exchange import identity
 from document_exchange.errors import InvalidRequest, ShuttingDown
+from exchange_runtime.requests import page_limit
 from exchange_runtime.values import Principal
 from exchange_server.registry import Registry, RegistryFollower
-from exchange_server.requests import page_limit
 
 _PAGE = 500
 _LOOK_EVERY_S = 1.0

@@ -17,6 +17,7 @@ from document_exchange.entry_changes import Difference
 from document_exchange.errors import InvalidRequest, LimitExceeded, NotFound, NotPermitted
 from exchange_runtime import events
 from exchange_runtime.clock import Clock
+from exchange_runtime.requests import page_limit
 from exchange_runtime.values import PreparedEvent, Principal
 from exchange_server.administration import (
     Comparer,
@@ -30,7 +31,6 @@ from exchange_server.administration import (
     until_unchanged,
 )
 from exchange_server.changes import Change, Entries
-from exchange_server.requests import page_limit
 from exchange_server.second_person import (
     OPEN,
     Proposal,

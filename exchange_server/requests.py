@@ -1,26 +1,9 @@
-"""What all steps check and answer alike in requests: pages, identifiers, "not found"."""
+"""What all steps check and answer alike about envelopes: identifiers, "not found"."""
 
 from __future__ import annotations
 
 from document_exchange import codes
 from document_exchange.errors import InvalidRequest, NotFound
-from exchange_runtime.requests import (
-    DEFAULT_PAGE,
-    LARGEST_PAGE,
-    check_shape,
-    page_limit,
-    read_page,
-)
-
-__all__ = [
-    "DEFAULT_PAGE",
-    "LARGEST_PAGE",
-    "check_identifier",
-    "check_shape",
-    "envelope_not_found",
-    "page_limit",
-    "read_page",
-]
 
 
 def check_identifier(envelope_id: str) -> None:

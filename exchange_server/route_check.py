@@ -18,11 +18,11 @@ from document_exchange.errors import InvalidRequest, NotFound, NotPermitted
 from document_exchange.identity import Kind
 from document_exchange.manifest import DOCUMENT_BUSINESS, Direction, Genre
 from exchange_runtime.clock import Clock
+from exchange_runtime.requests import check_shape
 from exchange_runtime.values import Principal
 from exchange_server import policy
 from exchange_server.quotas import Standing
 from exchange_server.registry import Certificate, Registry, RegistryFollower, Unit
-from exchange_server.requests import check_shape
 
 _FOR_SUBMITTING = frozenset(
     {"calls_per_minute", "submissions_per_minute", "bytes_per_minute", "bytes_in_flight"}

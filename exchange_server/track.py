@@ -8,14 +8,9 @@ from typing import Protocol
 
 from document_exchange import fields
 from document_exchange.receipt import State
+from exchange_runtime.requests import check_shape, page_limit, read_page
 from exchange_runtime.values import Principal
-from exchange_server.requests import (
-    check_identifier,
-    check_shape,
-    envelope_not_found,
-    page_limit,
-    read_page,
-)
+from exchange_server.requests import check_identifier, envelope_not_found
 from exchange_server.values import (
     AcceptedEnvelope,
     DeliveryStatus,

@@ -15,12 +15,12 @@ from typing import Any
 from document_exchange import fields
 from document_exchange.errors import DeadlinePassed, ExchangeError, InvalidRequest
 from document_exchange.v1 import exchange_pb2, exchange_pb2_grpc
+from exchange_runtime.requests import check_shape
 from exchange_runtime.rpc import caller
 from exchange_runtime.values import Principal
 from exchange_server.acknowledge import Acknowledger
 from exchange_server.deliver import Deliverer
 from exchange_server.metrics import DocumentMetrics
-from exchange_server.requests import check_shape
 from exchange_server.rpc import messages
 from exchange_server.submit import Submitter
 from exchange_server.track import Tracker

@@ -26,7 +26,7 @@ from exchange_pki.service.config import Settings
 from exchange_pki.service.enrolment import Enrolment
 from exchange_pki.service.inventory import Inventory
 from exchange_pki.service.ledger import AuthorityLedger, authority_database, saying_what_is_wrong
-from exchange_pki.service.metrics import StandingMetrics, show_callers
+from exchange_pki.service.metrics import StandingMetrics
 from exchange_pki.service.ports import Listening
 from exchange_pki.service.renewal import Renewal
 from exchange_pki.service.revocation import Revoker
@@ -40,7 +40,7 @@ from exchange_runtime.clock import Clock, system_clock
 from exchange_runtime.database import Database
 from exchange_runtime.denials import Denials
 from exchange_runtime.following import Follower
-from exchange_runtime.metrics import CallMetrics, MetricsPort, new_registry
+from exchange_runtime.metrics import CallMetrics, MetricsPort, new_registry, show_followed
 from exchange_runtime.notifications import Notifications
 from exchange_runtime.rpc.guard import Drain, Guard
 from exchange_runtime.rpc.open_calls import OpenCalls
@@ -48,9 +48,7 @@ from exchange_runtime.rpc.open_door import OpenDoor
 
 log = structlog.get_logger(__name__)
 
-_SERVICES = authority_pb2.DESCRIPTOR.services_by_name
-AUTHORITY = _SERVICES["AuthorityService"].full_name
-ENROLMENT = _SERVICES["EnrolmentService"].full_name
+AUTHORITY = authority_pb2.DESCRIPTOR.services_by_name["AuthorityService"].full_name
 
 
 class _Part(Protocol):
@@ -164,7 +162,7 @@ class AuthorityService:
         notifications = Notifications(database, {"registry": lambda _payload: callers.wake()})
         await self._begin(callers)
         await self._begin(notifications)
-        show_callers(self._metrics, callers)
+        show_followed(self._metrics, callers)
         return callers
 
     def _schedule(

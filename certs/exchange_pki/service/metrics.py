@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from exchange_pki.profile import AUTHORITIES, all_profiles
 from exchange_runtime.clock import Clock
 from exchange_runtime.database import Database
-from exchange_runtime.following import Follower
-from exchange_runtime.metrics import gauge
 
 COUNT_EVERY_S = 30.0
-
-
-def show_callers(metrics: CollectorRegistry, callers: Follower[Any]) -> None:
-    """How old it is what this process knows of who is admitted."""
-    gauge(
-        metrics,
-        "exchange_registry_age_seconds",
-        "Seconds since this process knew who is admitted; beyond the maximum it admits nobody.",
-        callers.age_s,
-    )
-    gauge(
-        metrics,
-        "exchange_registry_max_age_seconds",
-        "The age beyond which this process admits nobody (limits.status_max_age_s).",
-        lambda: callers.max_age_s,
-    )
 
 
 class StandingMetrics:

@@ -22,7 +22,6 @@ TOKEN_BYTES = 25
 """200 random bits, which are 40 characters: nobody guesses one, so a plain hash is enough."""
 DEFAULT_LIFETIME = timedelta(days=1)
 LONGEST_LIFETIME = timedelta(days=30)
-STANDINGS = ("OPEN", "USED", "EXPIRED", "WITHDRAWN")
 
 _TOKEN = re.compile(r"[a-z2-7]{40}", re.ASCII)
 
