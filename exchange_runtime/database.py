@@ -37,14 +37,15 @@ _GONE = re.compile("clos|released|terminat")
 
 @cache
 def named_queries(package: str) -> Mapping[str, str]:
-    """Every query of the package's ``sql`` folder by its ``-- name:`` heading."""
+    """Every query of the package's ``sql`` folder, and of ours, by its ``-- name:`` heading."""
     found: dict[str, str] = {}
-    for file in sorted((resources.files(package) / "sql").iterdir(), key=lambda f: f.name):
-        pieces = _HEADING.split(file.read_text(encoding="utf-8"))
-        for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
-            if name in found:
-                raise ValueError(f"two queries are named {name}")
-            found[name] = text.strip().removesuffix(";")
+    for folder in (resources.files(each) / "sql" for each in (__package__ or "", package)):
+        for file in sorted(folder.iterdir(), key=lambda f: f.name):
+            pieces = _HEADING.split(file.read_text(encoding="utf-8"))
+            for name, text in zip(pieces[1::2], pieces[2::2], strict=True):
+                if name in found:
+                    raise ValueError(f"two queries are named {name}")
+                found[name] = text.strip().removesuffix(";")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Who is calling, and an event ready to be written. Frozen; no behaviour."""
+"""Who is calling, what was certified, an event ready to be written. Frozen; no behaviour."""
 
 from __future__ import annotations
 
@@ -63,6 +63,25 @@ class Principal:
     @property
     def counted_as(self) -> str:
         return str(self.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """One issued certificate, as the ledger has it."""
+
+    fingerprint: bytes
+    """SHA-256 of the certificate, 32 bytes."""
+    serial: str
+    """Hex."""
+    identity: str
+    profile: str
+    role: str
+    """Of staff: operator, security or auditor."""
+    not_before: datetime
+    not_after: datetime
+    issued_at: datetime
+    revoked_at: datetime | None
+    revocation_reason: str
 
 
 @dataclass(frozen=True, slots=True)

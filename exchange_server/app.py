@@ -31,6 +31,7 @@ from exchange_runtime.background import every
 from exchange_runtime.clock import Clock, system_clock
 from exchange_runtime.database import Database
 from exchange_runtime.denials import Denials
+from exchange_runtime.event_ledger import EventsInLedger
 from exchange_runtime.metrics import CallMetrics, MetricsPort, new_registry
 from exchange_runtime.notifications import Notifications
 from exchange_runtime.rpc.credentials import ReloadingCredentials
@@ -117,7 +118,8 @@ class ExchangeServer:
             clock_tolerance_s=limits.clock_tolerance_s,
         )
         hub = AttentionHub(ledger)
-        denials = Denials(ledger, self._clock)
+        events = EventsInLedger(database)
+        denials = Denials(events, self._clock)
         notifications = Notifications(
             database,
             {"registry": lambda _payload: registry.wake(), "attention": hub.receive},
@@ -146,7 +148,7 @@ class ExchangeServer:
         )
         sweeper = Sweeper(ledger, blobs, limits.longest_upload)
         seal = self._seal(registry)
-        self._every(LOOK_EVERY_S, ListWatch(registry, ledger, self._clock).look)
+        self._every(LOOK_EVERY_S, ListWatch(registry, events, self._clock).look)
         metrics.show_registry(self._metrics, registry, self._clock)
         await _count_open(ledger, self._documents)
         self._every(_COUNT_S, partial(_count_open, ledger, self._documents))

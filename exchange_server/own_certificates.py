@@ -12,13 +12,12 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from document_exchange import identity
 from document_exchange.errors import InvalidRequest, ShuttingDown
 from exchange_runtime.requests import page_limit
-from exchange_runtime.values import Principal
+from exchange_runtime.values import CertificateRecord, Principal
 from exchange_server.registry import Registry, RegistryFollower
 
 _PAGE = 500
@@ -27,21 +26,9 @@ _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedCertificate:
-    """A certificate as the ledger has it, with the events (canonical JSON) that tell of it."""
+class IssuedCertificate(CertificateRecord):
+    """With the events (canonical JSON) that tell of it."""
 
-    fingerprint: bytes
-    serial: str
-    """Hex."""
-    identity: str
-    profile: str
-    role: str
-    """Of staff: operator, security or auditor."""
-    not_before: datetime
-    not_after: datetime
-    issued_at: datetime
-    revoked_at: datetime | None
-    revocation_reason: str
     issued_event: bytes
     revoked_event: bytes
     """Empty if it was not revoked."""

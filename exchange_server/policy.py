@@ -15,7 +15,8 @@ from document_exchange.errors import (
 )
 from document_exchange.identity import Kind
 from document_exchange.manifest import Manifest
-from exchange_runtime import standing
+from exchange_runtime import allow_list, standing
+from exchange_runtime.allow_list import OPERATOR, ROLES, SECURITY, Allowed
 from exchange_runtime.clock import Clock
 from exchange_runtime.standing import Standing
 from exchange_runtime.values import Principal
@@ -28,27 +29,12 @@ _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
-    """Who may call a method: kinds of certificates, and of staff some roles."""
+_UNITS = Allowed(frozenset({Kind.SYSTEM}))
+_HOLDERS = Allowed(frozenset({Kind.SYSTEM}), ROLES)
+_EVERYBODY = Allowed(frozenset({Kind.SYSTEM, Kind.CENTRE_SERVER}), ROLES)
+_STAFF = Allowed(roles=ROLES)
 
-    kinds: frozenset[Kind] = frozenset()
-    roles: frozenset[str] = frozenset()
-
-
-ROLES = frozenset({"operator", "security", "auditor"})
-"""The roles of staff. Nobody holds two."""
-
-_UNITS = Callers(frozenset({Kind.SYSTEM}))
-_HOLDERS = Callers(frozenset({Kind.SYSTEM, Kind.STAFF}), ROLES)
-_EVERYBODY = Callers(frozenset({Kind.SYSTEM, Kind.STAFF, Kind.CENTRE_SERVER}), ROLES)
-
-
-def _staff(*roles: str) -> Callers:
-    return Callers(frozenset({Kind.STAFF}), frozenset(roles))
-
-
-ALLOWED: Mapping[str, Callers] = {
+ALLOWED: Mapping[str, Allowed] = {
     _EXCHANGE + "Submit": _UNITS,
     _EXCHANGE + "ListDeliveries": _UNITS,
     _EXCHANGE + "WatchDeliveries": _UNITS,
@@ -67,11 +53,11 @@ ALLOWED: Mapping[str, Callers] = {
     _DIRECTORY + "CheckRoute": _HOLDERS,
     _DIRECTORY + "ListOwnCertificates": _HOLDERS,
     _DIRECTORY + "WatchOwnCertificates": _HOLDERS,
-    _ADMIN + "ListEntries": _staff(*ROLES),
-    _ADMIN + "ListProposals": _staff(*ROLES),
-    _ADMIN + "GetProposal": _staff(*ROLES),
-    _ADMIN + "ApplyChanges": _staff("operator", "security"),
-    _ADMIN + "DecideProposal": _staff("security"),
+    _ADMIN + "ListEntries": _STAFF,
+    _ADMIN + "ListProposals": _STAFF,
+    _ADMIN + "GetProposal": _STAFF,
+    _ADMIN + "ApplyChanges": Allowed(roles=frozenset({OPERATOR, SECURITY})),
+    _ADMIN + "DecideProposal": Allowed(roles=frozenset({SECURITY})),
     _HEALTH + "Check": _EVERYBODY,
     _HEALTH + "Watch": _EVERYBODY,
     _REFLECTION + "ServerReflectionInfo": _EVERYBODY,
@@ -102,19 +88,13 @@ class Admission:
     clock: Clock
 
     def may_call(self, principal: Principal, method: str) -> None:
-        """See ``may_call``."""
-        may_call(principal, method, self.role_of(principal))
-
-    def role_of(self, principal: Principal) -> str:
-        """The role that the registry gives a member of staff; "" for everybody else.
+        """Raise NotPermitted unless ``ALLOWED`` has the method for this caller.
 
         Raises:
             Unavailable: the registry can't be followed, so nobody is admitted.
         """
-        if principal.identity.kind is not Kind.STAFF:
-            return ""
-        staff = self.registry.current().staff.get(principal.identity.name)
-        return staff.role if staff is not None else ""
+        known = self.registry.current().certificates.get(principal.fingerprint)
+        allow_list.check(ALLOWED, principal, method, known.role if known is not None else "")
 
     def still_admitted(self, principal: Principal) -> None:
         """See ``admit``.
@@ -127,19 +107,6 @@ class Admission:
     def is_waited_for(self, method: str) -> bool:
         """Whether a server that shuts down waits for the calls of this method."""
         return method not in NOT_WAITED_FOR
-
-
-def may_call(principal: Principal, method: str, role: str = "") -> None:
-    """Raise NotPermitted unless ``method`` is on the allow-list for the caller's kind and role.
-
-    Staff without a role are no staff at all, which ``admit`` says more clearly.
-    """
-    callers = ALLOWED.get(method, Callers())
-    kind = principal.identity.kind
-    if kind not in callers.kinds:
-        raise NotPermitted(f"a {kind.value} certificate may not call {method}", method=method)
-    if role and role not in callers.roles:
-        raise NotPermitted(f"{role} staff may not call {method}", method=method)
 
 
 def admit(registry: Registry, principal: Principal, now: datetime) -> None:

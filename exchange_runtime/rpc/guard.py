@@ -1,8 +1,8 @@
 """The one interceptor: every call of every kind passes it, and it fails closed.
 
-In this order: TLS version and certificate, identity, allow-list of the method, status of the
-certificate in the registry, the caller's share of open calls, its quota, shutting down, time
-limit. Whether a stream's caller is still admitted is asked once a second while it is open
+In this order: TLS version and certificate, identity, status of the certificate in the registry,
+allow-list of the method, the caller's share of open calls, its quota, shutting down, time limit.
+Whether a stream's caller is still admitted is asked once a second while it is open
 (``open_streams``). The guard also turns our errors into gRPC's (one place), records denials as
 events, binds what the logs of the call carry, and sees to it that an early answer reaches a client
 that is still sending (``unread``).
@@ -99,12 +99,12 @@ class Places(Protocol):
 class Admission(Protocol):
     """Who may call what, as the service decides it."""
 
-    def may_call(self, principal: Principal, method: str) -> None:
-        """Raise unless the method is on the allow-list for this caller."""
-        ...
-
     def still_admitted(self, principal: Principal) -> None:
         """Raise when the caller's certificate opens no door, or no longer."""
+        ...
+
+    def may_call(self, principal: Principal, method: str) -> None:
+        """Raise unless the method is on the allow-list for this caller, who is admitted."""
         ...
 
     def is_waited_for(self, method: str) -> bool:
@@ -217,8 +217,8 @@ class Guard(grpc.aio.ServerInterceptor):
                     unit=principal.unit or str(principal.identity),
                     peer=principal.address,
                 )
-                self.admission.may_call(principal, method)
                 self.still_admitted(principal)
+                self.admission.may_call(principal, method)
                 # Only now, so that a revoked certificate takes no place of its former unit.
                 held.enter_context(self.calls.place(principal, method))
                 if self.quotas is not None:

@@ -12,7 +12,6 @@ import asyncpg
 from document_exchange.manifest import Manifest
 from document_exchange.receipt import ReceiptType, State
 from exchange_runtime.database import Database, named_queries
-from exchange_runtime.values import PreparedEvent
 from exchange_server.attention import Key
 from exchange_server.quota_leases import Ask, Grant
 from exchange_server.registry import (
@@ -176,19 +175,6 @@ class Ledger:
             event.content,
         )
         return _outcome(row)
-
-    async def record_event(self, prepared: PreparedEvent) -> None:
-        await self._db.value(
-            "record_event",
-            prepared.event.event_id,
-            prepared.at,
-            prepared.event.type,
-            prepared.event.actor,
-            prepared.event.envelope_id,
-            prepared.event.recipient,
-            prepared.salt,
-            prepared.content,
-        )
 
     async def named_objects(self, envelope_ids: Sequence[str]) -> set[str]:
         """The keys of all objects that belong to these envelopes."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from exchange_pki.service import admission
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -21,7 +23,9 @@ from document_exchange.errors import (
     UnitNotActive,
 )
 from document_exchange.identity import Kind
-from document_exchange.v1 import admin_pb2, directory_pb2, exchange_pb2
+from document_exchange.v1 import admin_pb2, authority_pb2, directory_pb2, exchange_pb2
+from exchange_runtime import allow_list
+from exchange_runtime.allow_list import Allowed
 from exchange_runtime.values import Principal
 from exchange_server import policy
 from exchange_server.registry import Certificate, Registry, Staff, System, Unit
@@ -79,7 +83,7 @@ def callers(method: str) -> set[Kind | str]:
     for who in (*(kind for kind in Kind if kind is not Kind.STAFF), *ROLES):
         kind, role = (Kind.STAFF, who) if isinstance(who, str) else (who, "")
         try:
-            policy.may_call(principal(kind), method, role)
+            allow_list.check(policy.ALLOWED, principal(kind), method, role)
         except NotPermitted:
             continue
         found.add(who)
@@ -88,7 +92,24 @@ def callers(method: str) -> set[Kind | str]:
 
 def test_every_method_that_is_offered_is_listed_and_nothing_else() -> None:
     assert set(policy.ALLOWED) == OFFERED - UNLISTED
-    assert all(policy.ALLOWED.values()), "a listed method that nobody may call"
+    assert all(map(callers, policy.ALLOWED)), "a listed method that nobody may call"
+
+
+def test_the_authority_lists_every_method_that_it_offers_certified_callers() -> None:
+    offered = {
+        f"/document_exchange.v1.AuthorityService/{method.name}"
+        for method in authority_pb2.DESCRIPTOR.services_by_name["AuthorityService"].methods
+    }
+    assert set(admission.ALLOWED) == offered | methods(health_pb2) - UNLISTED
+
+
+@pytest.mark.parametrize(
+    "allowed", [policy.ALLOWED, admission.ALLOWED], ids=["centre", "authority"]
+)
+def test_staff_without_a_role_may_call_nothing(allowed: Mapping[str, Allowed]) -> None:
+    for method in allowed:
+        with pytest.raises(NotPermitted, match="staff without a role"):
+            allow_list.check(allowed, principal(Kind.STAFF), method, "")
 
 
 def test_watches_and_what_nobody_waits_for_are_methods_that_are_offered() -> None:

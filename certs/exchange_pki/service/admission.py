@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from document_exchange.errors import CertificateNotAdmitted, NotPermitted
+from document_exchange.errors import CertificateNotAdmitted
 from document_exchange.identity import Kind
-from exchange_runtime import standing
+from exchange_runtime import allow_list, standing
+from exchange_runtime.allow_list import OPERATOR, ROLES, SECURITY, Allowed
 from exchange_runtime.clock import Clock
 from exchange_runtime.database import Database
 from exchange_runtime.following import Follower
@@ -18,25 +19,13 @@ from exchange_runtime.values import Principal
 _AUTHORITY = "/document_exchange.v1.AuthorityService/"
 _HEALTH = "/grpc.health.v1.Health/"
 
-OPERATOR, SECURITY, AUDITOR = "operator", "security", "auditor"
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """Which kinds of certificate may call a method; of staff, which roles."""
-
-    kinds: frozenset[Kind] = frozenset()
-    roles: frozenset[str] = frozenset()
-
-
-_ALL_ROLES = frozenset({OPERATOR, SECURITY, AUDITOR})
-_EVERYBODY = Allowed(frozenset({Kind.SYSTEM, Kind.CENTRE_SERVER}), _ALL_ROLES)
-_ALL_STAFF = Allowed(roles=_ALL_ROLES)
+_EVERYBODY = Allowed(frozenset({Kind.SYSTEM, Kind.CENTRE_SERVER}), ROLES)
+_ALL_STAFF = Allowed(roles=ROLES)
 _OPERATORS = Allowed(roles=frozenset({OPERATOR}))
 _SECURITY = Allowed(roles=frozenset({SECURITY}))
 
 ALLOWED: Mapping[str, Allowed] = {
-    _AUTHORITY + "Renew": Allowed(frozenset({Kind.SYSTEM}), _ALL_ROLES),
+    _AUTHORITY + "Renew": Allowed(frozenset({Kind.SYSTEM}), ROLES),
     _AUTHORITY + "RenewSeal": Allowed(frozenset({Kind.SYSTEM})),
     _AUTHORITY + "GetCrl": _EVERYBODY,
     _AUTHORITY + "IssueToken": _OPERATORS,
@@ -138,22 +127,13 @@ class AuthorityAdmission:
     clock: Clock
 
     def may_call(self, principal: Principal, method: str) -> None:
-        """Raise NotPermitted unless the method is on the allow-list for the caller's kind or role.
+        """Raise NotPermitted unless ``ALLOWED`` has the method for this caller.
 
         Raises:
-            CertificateNotAdmitted: staff without a role, since nobody knows the certificate.
-            Unavailable: the ledger can't be followed.
+            Unavailable: the ledger can't be followed, so nobody is admitted.
         """
-        allowed = ALLOWED.get(method, Allowed())
-        if principal.identity.kind is Kind.STAFF and allowed.roles:
-            role = self.role_of(principal)
-            if role not in allowed.roles:
-                raise NotPermitted(f"{role} staff may not call {method}", method=method)
-        elif principal.identity.kind not in allowed.kinds:
-            raise NotPermitted(
-                f"a {principal.identity.kind.value} certificate may not call {method}",
-                method=method,
-            )
+        known = self.callers.current().certificates.get(principal.fingerprint)
+        allow_list.check(ALLOWED, principal, method, known.role if known is not None else "")
 
     def still_admitted(self, principal: Principal) -> None:
         """See ``standing.admit``.

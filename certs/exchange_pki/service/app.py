@@ -39,6 +39,7 @@ from exchange_pki.service.worker import AuthorityWorker
 from exchange_runtime.clock import Clock, system_clock
 from exchange_runtime.database import Database
 from exchange_runtime.denials import Denials
+from exchange_runtime.event_ledger import EventsInLedger
 from exchange_runtime.following import Follower
 from exchange_runtime.metrics import CallMetrics, MetricsPort, new_registry, show_followed
 from exchange_runtime.notifications import Notifications
@@ -94,16 +95,15 @@ class AuthorityService:
         authority = self._open_authority()
         with saying_what_is_wrong():
             database = await self._open_database()
-            ledger = AuthorityLedger(database)
-            worker = AuthorityWorker(
-                authority, Publisher(ledger), self._settings.lifetimes.by_profile()
-            )
+            publisher = Publisher(AuthorityLedger(database))
+            worker = AuthorityWorker(authority, publisher, self._settings.lifetimes.by_profile())
             await worker.start()
         self._stack.push_async_callback(worker.stop)
         callers = await self._follow_callers(database)
-        denials = Denials(ledger, self._clock)
+        events = EventsInLedger(database)
+        denials = Denials(events, self._clock)
         refusals = Denials(
-            ledger,
+            events,
             self._clock,
             most_kinds=self._settings.limits.enrolment_refusals,
             event_type="TOKEN_REFUSED",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-import asyncpg
+from datetime import timedelta
 
 from document_exchange import fields
 from document_exchange.errors import InvalidRequest
@@ -14,28 +12,9 @@ from exchange_pki import profile as profiles
 from exchange_runtime.clock import Clock
 from exchange_runtime.database import Database
 from exchange_runtime.requests import check_shape, page_limit
+from exchange_runtime.values import CertificateRecord
 
 _LONGEST = timedelta(days=3660)
-
-
-@dataclass(frozen=True)
-class CertificateRecord:
-    """One issued certificate; see ``CertificateRecord`` in authority.proto."""
-
-    fingerprint: bytes
-    serial: str
-    identity: str
-    profile: str
-    role: str
-    not_before: datetime
-    not_after: datetime
-    issued_at: datetime
-    revoked_at: datetime | None
-    revocation_reason: str
-
-    @classmethod
-    def from_row(cls, row: asyncpg.Record) -> CertificateRecord:
-        return cls(**row)
 
 
 @dataclass(frozen=True)
@@ -73,7 +52,7 @@ class Inventory:
     async def certificate(self, fingerprint: bytes) -> CertificateRecord | None:
         """One certificate, if the ledger has it."""
         row = await self._database.row("certificate", fingerprint)
-        return None if row is None else CertificateRecord.from_row(row)
+        return None if row is None else CertificateRecord(**row)
 
     async def listed(
         self, wanted: Wanted, page_size: int = 0, page_token: str = ""
@@ -96,7 +75,7 @@ class Inventory:
             _fingerprint(page_token) if page_token else None,
             limit + 1,
         )
-        found = [CertificateRecord.from_row(row) for row in rows[:limit]]
+        found = [CertificateRecord(**row) for row in rows[:limit]]
         return found, found[-1].fingerprint.hex() if len(rows) > limit else ""
 
 

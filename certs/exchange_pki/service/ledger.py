@@ -11,7 +11,6 @@ from cryptography import x509
 from document_exchange.errors import ConfigurationError, NotPermitted, Unavailable
 from exchange_pki.register import Certified, Revocation
 from exchange_runtime.database import Database, named_queries
-from exchange_runtime.values import PreparedEvent
 
 
 def authority_database(dsn: str, *, connections: int, timeout_s: float) -> Database:
@@ -103,20 +102,6 @@ class AuthorityLedger:
             await self.database.value(
                 "publish_crl", issuer, number, crl.last_update_utc, crl.next_update_utc, der
             )
-        )
-
-    async def record_event(self, prepared: PreparedEvent) -> None:
-        """An event that describes no other change."""
-        await self.database.value(
-            "record_event",
-            prepared.event.event_id,
-            prepared.at,
-            prepared.event.type,
-            prepared.event.actor,
-            prepared.event.envelope_id,
-            prepared.event.recipient,
-            prepared.salt,
-            prepared.content,
         )
 
 

@@ -9,9 +9,9 @@ from exchange_pki import crl
 from exchange_pki.authority import normal_serial
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.register import Certified, Register
-from exchange_pki.service.inventory import CertificateRecord, Inventory
+from exchange_pki.service.inventory import Inventory
 from exchange_pki.service.worker import AuthorityWorker
-from exchange_runtime.values import Principal
+from exchange_runtime.values import CertificateRecord, Principal
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,6 @@ select outcome, detail from exchange.accept_envelope(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38);
 
--- name: record_event
-select exchange.record_event($1, $2, $3, $4, $5, $6, $7, $8);
-
 -- name: named_objects
 -- The objects that the ledger names as blocks of these envelopes.
 select object_key from exchange.blocks where envelope_id = any ($1::uuid[]);

@@ -12,12 +12,13 @@ from document_exchange.errors import InvalidRequest
 from document_exchange.v1 import authority_pb2, authority_pb2_grpc
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.service import inventory
-from exchange_pki.service.inventory import CertificateRecord, Inventory, Wanted
+from exchange_pki.service.inventory import Inventory, Wanted
 from exchange_pki.service.renewal import Renewal
 from exchange_pki.service.revocation import Revoker
 from exchange_pki.service.rpc.tokens import TokenMethods
 from exchange_pki.service.worker import AuthorityWorker
 from exchange_runtime.rpc import caller
+from exchange_runtime.values import CertificateRecord
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,3 @@ select exchange.publish_revocation($1, $2, $3, $4, $5, $6);
 
 -- name: publish_crl
 select exchange.publish_crl($1, $2, $3, $4, $5);
-
--- name: record_event
-select exchange.record_event($1, $2, $3, $4, $5, $6, $7, $8);
