@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from exchange_pki.service.enrolment import Application
 
+from document_exchange import identity
 from tests.authority_for_tests import TRUST_DOMAIN, new_private_key
 
 UNIT, OTHER_UNIT = "qd-caizheng", "qd-jiaoyu"
@@ -18,6 +19,11 @@ UNIT, OTHER_UNIT = "qd-caizheng", "qd-jiaoyu"
 
 def system_id(unit: str = UNIT, name: str = "oa") -> str:
     return f"spiffe://{TRUST_DOMAIN}/unit/{unit}/system/{name}"
+
+
+def identity_in(der: bytes) -> str:
+    """The SPIFFE ID of a certificate."""
+    return str(identity.of_certificate(x509.load_der_x509_certificate(der)))
 
 
 def signing_request(key: ec.EllipticCurvePrivateKey, *names: x509.GeneralName) -> bytes:

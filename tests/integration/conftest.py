@@ -11,10 +11,20 @@ from exchange_client.testing import local_centre_fixture
 
 from exchange_runtime.database import Database
 from exchange_server.embedded import EmbeddedPostgres
+from tests.integration.enrolment_office import Office, open_office
 
 SMALL_CITY = Path(__file__).parent / "small_city.toml"
 
 local_centre = local_centre_fixture(registry=SMALL_CITY)
+
+
+@pytest.fixture(scope="module")
+async def office(
+    postgres: EmbeddedPostgres, database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Office]:
+    """The authority's side of enrolment, on a ledger of the module's own."""
+    async with open_office(postgres, database, tmp_path_factory) as opened:
+        yield opened
 
 
 @pytest.fixture

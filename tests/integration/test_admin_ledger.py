@@ -32,9 +32,11 @@ from exchange_server.storage.entries import EntriesOnPostgres
 from exchange_server.storage.ledger import ledger_database
 from tests.pki_for_tests import Holder
 from tests.real_centre import CentreInside, now
+from tests.rivals import overtaken, rival
 
 FORBIDDEN = asyncpg.InsufficientPrivilegeError
 MANY = (10_000, 10_000)
+STORAGE = "exchange_server.storage"
 
 
 @pytest.fixture
@@ -263,3 +265,30 @@ async def test_who_is_shut_out_in_that_moment_does_nothing_more(
             await reject(ledger, caller, open_one, before),
         ):
             assert late == "CHANGED"
+
+
+async def test_of_contrary_decisions_about_a_proposal_the_first_stands(
+    inside: CentreInside, ledger: EntriesOnPostgres, local_centre: LocalCentre
+) -> None:
+    """In each order; the second waits until the first is committed."""
+    one, other = [principal(await inside.staff("security")) for _ in range(2)]
+    dsn = local_centre.description["ledger"]["dsn_exchange"]
+    route = a_route()
+    version = (await ledger.load_entries()).version
+
+    _, proposal_id = await propose(ledger, one, route)
+    async with rival(dsn, STORAGE) as first:
+        assert await reject(EntriesOnPostgres(first), other, proposal_id, version) == "REJECTED"
+        applying = change(ledger, other, route, proposal=proposal_id, version=version)
+        assert await overtaken(first, applying) == "DECIDED"
+
+    _, proposal_id = await propose(ledger, one, route)
+    async with rival(dsn, STORAGE) as first:
+        elsewhere = EntriesOnPostgres(first)
+        applied = change(elsewhere, other, route, proposal=proposal_id, version=version)
+        assert await applied == "APPLIED"
+        rejecting = reject(ledger, other, proposal_id, version)
+        assert await overtaken(first, rejecting) == "CHANGED"
+    found = await ledger.find_proposal(proposal_id)
+    assert found is not None
+    assert found.standing == "APPLIED"

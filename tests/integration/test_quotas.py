@@ -36,6 +36,7 @@ from tests.real_centre import (
     sealed,
     typed,
 )
+from tests.rivals import overtaken, rival
 
 UNIT = SENDER
 LIMITS = "\n[limits]\nquota_lease_s = 2\n"
@@ -333,6 +334,22 @@ async def test_what_is_granted_at_once_is_never_more_than_the_limit(
     assert sum(answer["calls_per_minute"].granted for answer in answers) == 100
     assert sum(answer["open_streams"].granted for answer in answers) == 50
     assert await ledger.quota_used(UNIT) == {"calls_per_minute": 100, "open_streams": 50}
+
+
+async def test_a_lease_counts_what_another_is_just_being_granted(
+    ledger: Ledger, set_quota: SetQuota, local_centre: LocalCentre
+) -> None:
+    await set_quota(calls_per_minute=10, open_streams=10)
+    asks = {"calls_per_minute": Ask(0, 7), "open_streams": Ask(0, 7)}
+    dsn = local_centre.description["ledger"]["dsn_exchange"]
+    async with rival(dsn, "exchange_server.storage") as first:
+        one = Ledger(first, longest_upload=timedelta(hours=1))
+        granted = await one.lease_quota(UNIT, uuid.uuid4(), 60, asks)
+        assert {each.granted for each in granted.values()} == {7}
+        other = {resource: Ask(0, 7) for resource in asks}
+        found = await overtaken(first, ledger.lease_quota(UNIT, uuid.uuid4(), 60, other))
+    assert not isinstance(found, ExchangeError)
+    assert {each.granted for each in found.values()} == {3}
 
 
 async def test_the_ledger_counts_as_its_model_does(ledger: Ledger, set_quota: SetQuota) -> None:

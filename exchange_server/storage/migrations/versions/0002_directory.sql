@@ -379,7 +379,7 @@ begin
     end if;
     if p_proposal is not null then
         select proposed_by, changes into v_proposed_by, v_proposed from exchange.proposals
-         where proposal_id = p_proposal and standing = 'OPEN' for update;
+         where proposal_id = p_proposal and standing = 'OPEN';
         if not found then
             return 'DECIDED';
         end if;
@@ -514,7 +514,7 @@ declare
 begin
     perform pg_advisory_xact_lock(7001, 2);  -- before any row's lock, as everywhere
     perform from exchange.certificates
-      where fingerprint = p_fingerprint and revoked_at is null for update;
+      where fingerprint = p_fingerprint and revoked_at is null;
     if not found then
         return false;
     end if;
