@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from document_exchange import times
 from document_exchange.errors import (
-    CertificateNotAdmitted,
     CertificateRevoked,
     ExchangeError,
     KeyReused,
@@ -91,13 +90,13 @@ def _check_strength(acts: Acts, application: Application) -> None:
 
     Raises:
         CertificateRevoked, SealRevoked: one of the certificates has been revoked.
-        CertificateNotAdmitted: this authority did not issue it.
+        RequestRefused: this authority did not issue it.
     """
     register = acts.register
     for fingerprint in application.on_strength_of:
         serial = register.serials.get(fingerprint)
         if serial is None:
-            raise CertificateNotAdmitted(f"this authority did not issue {fingerprint}")
+            raise RequestRefused(f"this authority did not issue the certificate {fingerprint}")
         if serial in register.revoked:
             certified = register.certified[serial]
             error = SealRevoked if certified.profile == "seal" else CertificateRevoked

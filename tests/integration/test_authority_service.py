@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from exchange_pki.keys import open_encrypted
+from exchange_pki.profile import SEAL_CA
 
 from document_exchange import identity, signature
 from document_exchange.errors import (
@@ -62,7 +64,7 @@ from tests.integration.authority_service import (
     Service,
     holder,
 )
-from tests.pki_for_tests import Holder
+from tests.pki_for_tests import Holder, make_leaf
 
 office = office_fixture()
 service = service_fixture()
@@ -279,6 +281,15 @@ def by_a_centre_seal(office: AuthorityOffice, system: Holder) -> RenewSealReques
     return sealed_request(office.issue("centre-seal", None, "2026"), new_private_key())
 
 
+def by_a_seal_that_is_not_in_the_books(office: AuthorityOffice, system: Holder) -> RenewSealRequest:
+    """By the right CA, as a copy of its key could."""
+    ca = office.open().certificate(SEAL_CA)
+    key = open_encrypted(office.state / "private" / f"{SEAL_CA}.key", office.passphrase)
+    identity_ = f"spiffe://{TRUST_DOMAIN}/unit/{UNIT}/seal/copy"
+    seal = make_leaf(identity_, issuer=Holder(ca, key))
+    return sealed_request(seal, new_private_key())
+
+
 def by_a_revoked_seal(office: AuthorityOffice, system: Holder) -> RenewSealRequest:
     seal = office.issue("seal", UNIT, "withdrawn")
     authority = office.open()
@@ -313,6 +324,7 @@ def for_another_name(office: AuthorityOffice, system: Holder) -> RenewSealReques
         (by_the_new_key_alone, SignatureInvalid),
         (by_another_units_seal, SealOfAnotherUnit),
         (by_a_centre_seal, SealNotTrusted),
+        (by_a_seal_that_is_not_in_the_books, RequestRefused),
         (by_a_revoked_seal, SealRevoked),
         (of_other_bytes, SignatureInvalid),
         (for_the_same_key, KeyReused),

@@ -18,7 +18,6 @@ from exchange_pki.repeatable import Application
 
 from document_exchange import event
 from document_exchange.errors import (
-    CertificateNotAdmitted,
     CertificateRevoked,
     ExchangeError,
     InvalidRequest,
@@ -127,7 +126,7 @@ def test_what_it_is_asked_upon_must_stand_when_it_is_signed(authority: Authority
     authority.revoke(system.serial, "superseded")
     assert error_of(authority, asked) is CertificateRevoked
     unknown = Application(SYSTEM, new_key(), on_strength_of=("0" * 64,))
-    assert error_of(authority, unknown) is CertificateNotAdmitted
+    assert error_of(authority, unknown) is RequestRefused
 
 
 def test_the_event_says_who_caused_it(authority: Authority) -> None:

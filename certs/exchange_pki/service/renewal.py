@@ -78,8 +78,9 @@ class Renewal:
 
         Raises:
             SignatureInvalid: step 1; SealNotTrusted, SealExpired: step 2; SealOfAnotherUnit:
-                step 3; RequestRefused, IdentityMismatch: step 4; SealRevoked, CertificateRevoked:
-                step 5; KeyReused: step 6. QuotaExceeded: the seal was given enough of them lately.
+                step 3; RequestRefused, IdentityMismatch: step 4; SealRevoked, CertificateRevoked,
+                RequestRefused (this authority did not issue the seal): step 5; KeyReused: step 6.
+            QuotaExceeded: the seal was given enough of them lately.
         """
         # 1. to 3.
         signer = signature.verify(request, signed)
@@ -92,8 +93,6 @@ class Renewal:
         )
         # 5. and 6.
         seal = fingerprint(signer)
-        if not await self.worker.read(lambda register: seal in register.serials):
-            raise SealNotTrusted("this authority did not issue the certificate that signed it")
         certified = await self.worker.issue(
             order,
             proved.public_key,
