@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -193,6 +194,12 @@ def make_leaf(
         not_before=not_before,
         not_after=not_after,
     )
+
+
+def make_system(identity: str, issuer: Holder, **validity: Any) -> Holder:
+    """A system's certificate that is in nobody's books, whoever issues it."""
+    usage = key_usage("digital_signature")
+    return make_leaf(identity, issuer=issuer, purposes=CLIENT, usage=usage, **validity)
 
 
 def make_crl(

@@ -25,7 +25,7 @@ from exchange_client.testing import LocalCentre
 from document_exchange import manifest
 from document_exchange.errors import CertificateNotAdmitted, PartDigestMismatch
 from document_exchange.v1 import exchange_pb2
-from tests.pki_for_tests import Holder
+from tests.pki_for_tests import Holder, make_system
 from tests.real_centre import SENDER, CentreInside, envelope, part, sealed, typed
 
 MIB = 1024 * 1024
@@ -146,14 +146,15 @@ async def test_refused_calls_that_are_never_ended_stay_within_300_mb(
         large = exchange_pb2.SubmitRequest(
             chunk=exchange_pb2.PartChunk(part_id="x", data=bytes(3 * MIB + 900 * 1024))
         )
-        unpublished = inside.issue("system", SENDER, "unpublished")
+        system = f"spiffe://exchange.example/unit/{SENDER}/system/unpublished"
+        unpublished = make_system(system, inside.issuing("tls-ca"))
         errors = await watched(
             pytestconfig,
             inside,
             "60 calls of a certificate that is not admitted, 4 MiB each",
             refused(inside, unpublished, [large], 60),
         )
-        assert CertificateNotAdmitted in errors
+        assert errors == {CertificateNotAdmitted}
 
         block = os.urandom(8 * MIB)
         other = msgspec.structs.replace(part(block), sha256=hashlib.sha256(b"other").hexdigest())

@@ -26,7 +26,7 @@ from document_exchange.errors import (
 )
 from document_exchange.receipt import Receipt, ReceiptType
 from document_exchange.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
-from tests.pki_for_tests import CLIENT, DAY, Holder, key_usage, make_authority, make_leaf
+from tests.pki_for_tests import DAY, Holder, make_authority, make_system
 from tests.real_centre import RECIPIENT, SENDER, CentreInside, now, typed
 
 STRANGER = "qd-tongji"
@@ -39,18 +39,13 @@ def inside(local_centre: LocalCentre) -> CentreInside:
     return CentreInside(local_centre)
 
 
-def system(issuer: Holder, **validity: Any) -> Holder:
-    usage = key_usage("digital_signature")
-    return make_leaf(SYSTEM, issuer=issuer, purposes=CLIENT, usage=usage, **validity)
-
-
 def of_another_authority(inside: CentreInside) -> Holder:
-    return system(make_authority("TLS CA", issuer=None, path_length=0))
+    return make_system(SYSTEM, make_authority("TLS CA", issuer=None, path_length=0))
 
 
 def expired(inside: CentreInside) -> Holder:
     issuer = inside.issuing("tls-ca")
-    return system(issuer, not_before=now() - 2 * DAY, not_after=now() - DAY)
+    return make_system(SYSTEM, issuer, not_before=now() - 2 * DAY, not_after=now() - DAY)
 
 
 def a_seal(inside: CentreInside) -> Holder:
@@ -96,7 +91,7 @@ async def test_a_genuine_certificate_that_was_never_published_opens_nothing(
     inside: CentreInside,
 ) -> None:
     """The right CA, the right name, the right purpose: only the registry does not know it."""
-    unpublished = system(inside.issuing("tls-ca"))
+    unpublished = make_system(SYSTEM, inside.issuing("tls-ca"))
     assert isinstance(await refusal(list_deliveries(inside, unpublished)), CertificateNotAdmitted)
 
 
