@@ -149,6 +149,8 @@ class Document(
     reply_due: Date | None = None
     reply_to: EnvelopeId | None = None
     answers: Line | None = None
+    open_circulation: bool = False
+    """Whether each recipient may see where the others stand (会签, 联办)."""
 
 
 class Recipient(

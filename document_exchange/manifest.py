@@ -89,6 +89,7 @@ class Manifest(
     operator: ShortLine | None = None
     supersedes: EnvelopeId | None = None
     refers_to: EnvelopeId | None = None
+    voids: EnvelopeId | None = None
     document: Document
     recipients: Annotated[
         tuple[Recipient, ...],
@@ -196,6 +197,7 @@ def _check_identifiers(manifest: Manifest) -> None:
     for field, reference in (
         ("supersedes", manifest.supersedes),
         ("refers_to", manifest.refers_to),
+        ("voids", manifest.voids),
         ("document.reply_to", document.reply_to),
     ):
         if reference is None:
@@ -204,6 +206,9 @@ def _check_identifiers(manifest: Manifest) -> None:
             _refuse(field, reference, "its time lies after the year 9999")
         if reference == manifest.envelope_id:
             _refuse(field, reference, "an envelope can't refer to itself, name an earlier one")
+    if manifest.supersedes is not None and manifest.voids is not None:
+        why = "an envelope supersedes an earlier one or declares one void, not both"
+        _refuse("voids", manifest.voids, why)
     if not codes.is_doc_id(document.doc_id):
         _refuse("document.doc_id", document.doc_id, "the check character of its code is wrong")
 

@@ -39,6 +39,7 @@ class ReceiptType(enum.StrEnum):
 
     ACCEPTED = "ACCEPTED"
     DELIVERED = "DELIVERED"
+    REMINDED = "REMINDED"
     OVERDUE = "OVERDUE"
     EXPIRED = "EXPIRED"
     SIGNED_FOR = "SIGNED_FOR"
@@ -55,7 +56,13 @@ class ReceiptType(enum.StrEnum):
 
 
 SIGNED_BY_CENTRE = frozenset(
-    {ReceiptType.ACCEPTED, ReceiptType.DELIVERED, ReceiptType.OVERDUE, ReceiptType.EXPIRED}
+    {
+        ReceiptType.ACCEPTED,
+        ReceiptType.DELIVERED,
+        ReceiptType.REMINDED,
+        ReceiptType.OVERDUE,
+        ReceiptType.EXPIRED,
+    }
 )
 SIGNED_BY_RECIPIENT = frozenset(
     {
@@ -78,6 +85,10 @@ SIGNED_BY_SENDER = frozenset(
 )
 WITH_REASON_CODE = frozenset({ReceiptType.REFUSED, ReceiptType.RETURNED})
 """These need a reason code; no other receipt has one."""
+WITH_TEXT = frozenset({ReceiptType.PROGRESS, ReceiptType.WITHDRAWAL_REQUESTED})
+"""These say nothing without a text in ``reason``."""
+WITH_DEADLINE = frozenset({ReceiptType.REMINDED, ReceiptType.OVERDUE})
+"""These say of which deadline; no other receipt does."""
 
 
 class State(enum.StrEnum):
@@ -105,6 +116,22 @@ class ReasonCode(enum.StrEnum):
     WRONG_RECIPIENT = "WRONG_RECIPIENT"
     DUPLICATE = "DUPLICATE"
     OTHER = "OTHER"
+
+
+class DeadlineKind(enum.StrEnum):
+    """By when a recipient is to do what."""
+
+    SIGN_FOR = "SIGN_FOR"
+    REPLY = "REPLY"
+
+
+class Deadline(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """The deadline that comes near (REMINDED) or has passed (OVERDUE)."""
+
+    kind: DeadlineKind
+    due_at: Time
 
 
 class Log(
@@ -148,6 +175,7 @@ class Receipt(
     state_after: State | None = None
     leaf: Sha256 | None = None
     log: Log | None = None
+    deadline: Deadline | None = None
 
 
 class Admission(
@@ -256,6 +284,8 @@ def _check_reason(receipt: Receipt) -> None:
             _missing("reason", "the reason code OTHER needs a text")
     elif code is not None:
         _refuse("reason_code", code.value, f"{receipt.type} has none, write a text into reason")
+    if receipt.type in WITH_TEXT and receipt.reason is None:
+        _missing("reason", f"{receipt.type} needs a text")
 
 
 def _check_recipient(receipt: Receipt) -> None:
@@ -272,6 +302,7 @@ def _check_centre_fields(receipt: Receipt) -> None:
     needed = {"signatures_sha256": accepted}
     needed |= dict.fromkeys(("seq", "state_after", "leaf"), receipt.type in SIGNED_BY_CENTRE)
     needed["state_before"] = needed["seq"] and not accepted
+    needed["deadline"] = receipt.type in WITH_DEADLINE
     for field, needs in needed.items():
         value = getattr(receipt, field)
         if needs and value is None:
@@ -282,6 +313,8 @@ def _check_centre_fields(receipt: Receipt) -> None:
         _refuse("log", refusal.ABSENT, f"has no place in {receipt.type}: leave it out")
     if receipt.seq is not None and (receipt.seq == 0) is not accepted:
         _refuse("seq", receipt.seq, "ACCEPTED is 0, all others count from 1")
+    if receipt.deadline is not None:
+        _check_time("deadline.due_at", receipt.deadline.due_at)
     signatures = receipt.signatures_sha256 or ()
     if len(set(signatures)) != len(signatures):
         _refuse("signatures_sha256", signatures, "a digest stands there twice, keep one")

@@ -43,6 +43,10 @@ class Actor:
         return f"{self.identity} {addresses.counted_as(self.address)}"
 
 
+CENTRE = Actor("centre")
+"""Where the centre acts by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is calling, as the TLS certificate says."""

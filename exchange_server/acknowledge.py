@@ -1,14 +1,10 @@
-"""Acknowledge: delivered, signed for, refused - one receipt, one admission, one transaction each.
+"""Acknowledge: what the parties say of a delivery - one receipt, one admission, one transaction.
 
-A decision is made upon the delivery's position (state and seq) as it was read, the centre signs
-what will be true, and the ledger writes it only if the position is still the same; otherwise it
-is read and decided anew. So no lock is held while signing, and of two receipts that race one is
-admitted and the other is shown what won.
+Of two receipts that race one is admitted, and the other is shown what won; ``recording`` has how.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,68 +13,50 @@ from typing import Protocol
 import structlog
 from cryptography.hazmat.primitives import hashes
 
-from document_exchange import codes, fields, receipt, signature, transitions
+from document_exchange import fields, receipt, signature
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import (
-    CertificateRevoked,
     ExchangeError,
-    InternalError,
     InvalidRequest,
-    NotFound,
     ReceiptRefused,
     SealOfAnotherUnit,
-    SealRevoked,
-    StateConflict,
-    SystemNotActive,
     Unavailable,
-    UnitNotActive,
 )
-from document_exchange.receipt import Receipt, ReceiptType, State
-from exchange_runtime import events
+from document_exchange.receipt import (
+    SIGNED_BY_CENTRE,
+    SIGNED_BY_RECIPIENT,
+    Receipt,
+    ReceiptType,
+    State,
+)
 from exchange_runtime.clock import Clock
+from exchange_runtime.fault_points import reach
 from exchange_runtime.requests import check_shape
-from exchange_runtime.values import PreparedEvent, Principal
+from exchange_runtime.values import Principal
 from exchange_server import policy
 from exchange_server.positions import Positions
+from exchange_server.recording import PartyReceipt, Recorder, RecordingLedger
 from exchange_server.registry import RegistryFollower
 from exchange_server.requests import check_identifier, envelope_not_found
-from exchange_server.statements import CentreSeal, Signed
-from exchange_server.values import (
-    DeliveryPosition,
-    NewStatement,
-    Outcome,
-    StatementRecord,
-)
+from exchange_server.statements import Signed
+from exchange_server.values import DeliveryPosition, StatementRecord
 
 log = structlog.get_logger(__name__)
 
 _TRIES = 8
 """How often a decision is made anew because the delivery moved on meanwhile."""
 
-TAKEN_FROM_RECIPIENTS = frozenset({ReceiptType.SIGNED_FOR, ReceiptType.REFUSED})
-"""The receipts that a recipient may hand in."""
 
-
-class StatementLedger(Protocol):
+class StatementLedger(RecordingLedger, Protocol):
     """What acknowledging asks of the ledger."""
 
     async def find_position(
         self, envelope_id: str, recipient: str, receipt_id: str | None = None
     ) -> DeliveryPosition | None: ...
 
-    async def find_statement(
-        self, envelope_id: str, recipient: str, receipt_id: str
-    ) -> StatementRecord | None: ...
-
     async def find_statement_of_type(
         self, envelope_id: str, recipient: str, type_: ReceiptType
     ) -> StatementRecord | None: ...
-
-    async def find_last_statement(
-        self, envelope_id: str, recipient: str
-    ) -> StatementRecord | None: ...
-
-    async def record(self, statement: NewStatement) -> Outcome: ...
 
     async def confirm_seen(
         self, unit: str, side: str, envelope_id: str, recipient: str, seq: int
@@ -87,16 +65,14 @@ class StatementLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledger:
-    """Records what recipients say about deliveries."""
+    """Takes what recipients and senders say about deliveries."""
 
     ledger: StatementLedger
     registry: RegistryFollower
     trust: SealTrust
-    seal: CentreSeal
+    recorder: Recorder
     clock: Clock
     positions: Positions
-    recorded: Callable[[NewStatement], None]
-    """Told of each statement once it is in the ledger: a hint for watches, a count for metrics."""
 
     async def confirm_delivery(
         self, principal: Principal, envelope_id: str, manifest_sha256: str
@@ -125,36 +101,50 @@ class Acknowledger:
         Raises:
             ReceiptRefused, NotCanonical: the receipt itself.
             SignatureRefused and its kinds: its signature or seal.
-            NotFound: the caller is no party of this delivery.
+            NotFound: the caller is not the party of this delivery that may say so.
             StateConflict: the state does not allow it; carries the statement that won.
+            LimitExceeded: it was said too often.
         """
-        # 1. The receipt: canonical bytes, schema, and a type that a recipient may hand in.
+        # 1. The receipt: canonical bytes, schema, and a type that a party may hand in.
         made = receipt.decode_receipt(content)
         structlog.contextvars.bind_contextvars(envelope_id=made.envelope_id)
-        if made.type not in TAKEN_FROM_RECIPIENTS:
+        if made.type in SIGNED_BY_CENTRE or made.recipient is None:
             raise ReceiptRefused(
-                f"a receipt of type {made.type} can't be handed in; these can: "
-                + ", ".join(sorted(TAKEN_FROM_RECIPIENTS)),
+                f"a receipt of type {made.type} is the centre's own, it can't be handed in",
                 field="type",
                 value=made.type,
             )
-        # 2. The recipient is who calls.
-        if made.recipient != principal.unit:
-            raise envelope_not_found(made.envelope_id)
+        reach("receipt.read")
         signed = Signed(content, signature_der)
 
         async def decide(position: DeliveryPosition) -> StatementRecord | None:
+            # 2. The party that says so is who calls.
+            recipients = made.type in SIGNED_BY_RECIPIENT
+            if principal.unit != (position.recipient if recipients else position.sender):
+                raise envelope_not_found(made.envelope_id)
             # 3. Recorded before? Then the first answer again. (Upon a guess the ledger says it.)
             if position.recorded:
                 return await self._recorded_before(made, signed)
             # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
             seal = self._check_seal(principal, made, signed)
-            # 5. The position, the transition, the admission, one transaction.
-            return await self._admit(principal, made, signed, position, seal)
+            if made.manifest_sha256 != position.manifest_sha256:
+                raise ReceiptRefused(
+                    "the receipt is for another manifest than the envelope has",
+                    field="manifest_sha256",
+                )
+            reach("receipt.sealed")
+            # 5. The transition, the admission, one transaction.
+            party = PartyReceipt(made, signed, principal, seal)
+            record = await self.recorder.admit(party, position)
+            if record is not None:
+                log.info("receipt_recorded", type=made.type, recipient=made.recipient)
+            return record
 
-        return await self._decided(
-            made.envelope_id, principal.unit, made.type, made.reason_code, made.receipt_id, decide
+        record = await self._decided(
+            made.envelope_id, made.recipient, made.type, made.reason_code, made.receipt_id, decide
         )
+        reach("receipt.answered")
+        return record
 
     async def confirm_seen(
         self, principal: Principal, envelope_id: str, recipient: str, seq: int, side: str
@@ -216,20 +206,11 @@ class Acknowledger:
             )
             if earlier is not None:
                 return earlier
-        after = await self._after(position, ReceiptType.DELIVERED, None)
-        event = self._event(principal, position, ReceiptType.DELIVERED, after)
-        receipt_id = codes.new_id(event.at)
-        signed = self.seal.delivered(receipt_id, position, after, event)
-        record = StatementRecord(
-            signed.content, signed.signature, b"", b"", event.content, event.salt
-        )
-        kind = ReceiptType.DELIVERED
-        if not await self._record(
-            principal, position, kind, after, receipt_id, record, event, signed.seal
-        ):
-            return None
-        # The next step is not far.
-        self.positions.remember(replace(position, state=after, seq=position.seq + 1))
+        record = await self.recorder.own(position, ReceiptType.DELIVERED, principal)
+        if record is not None:
+            # The next step is not far.
+            remembered = replace(position, state=State.DELIVERED, seq=position.seq + 1)
+            self.positions.remember(remembered)
         return record
 
     def _check_seal(self, principal: Principal, made: Receipt, signed: Signed) -> bytes:
@@ -247,79 +228,6 @@ class Acknowledger:
         policy.check_seal(self.registry.current(), fingerprint, principal.unit)
         return fingerprint
 
-    async def _admit(
-        self,
-        principal: Principal,
-        made: Receipt,
-        signed: Signed,
-        position: DeliveryPosition,
-        seal: bytes,
-    ) -> StatementRecord | None:
-        if made.manifest_sha256 != position.manifest_sha256:
-            raise ReceiptRefused(
-                "the receipt is for another manifest than the envelope has",
-                field="manifest_sha256",
-            )
-        after = await self._after(position, made.type, made.reason_code)
-        event = self._event(
-            principal,
-            position,
-            made.type,
-            after,
-            receipt_sha256=hashlib.sha256(signed.content).hexdigest(),
-            certificate_sha256=seal.hex(),
-            detail={"reason_code": made.reason_code.value} if made.reason_code else None,
-        )
-        admission = self.seal.admission(signed, position, after, event)
-        record = StatementRecord(
-            signed.content,
-            signed.signature,
-            admission.content,
-            admission.signature,
-            event.content,
-            event.salt,
-        )
-        if not await self._record(
-            principal,
-            position,
-            made.type,
-            after,
-            made.receipt_id,
-            record,
-            event,
-            admission.seal,
-            seal,
-        ):
-            return None
-        log.info("receipt_recorded", type=made.type, recipient=principal.unit)
-        return record
-
-    def _event(
-        self,
-        principal: Principal,
-        position: DeliveryPosition,
-        type_: ReceiptType,
-        after: State,
-        *,
-        receipt_sha256: str | None = None,
-        certificate_sha256: str | None = None,
-        detail: dict[str, str] | None = None,
-    ) -> PreparedEvent:
-        return events.prepare(
-            type_.value,
-            self.clock(),
-            principal,
-            envelope_id=position.envelope_id,
-            recipient=position.recipient,
-            seq=position.seq + 1,
-            state_before=position.state,
-            state_after=after,
-            manifest_sha256=position.manifest_sha256,
-            receipt_sha256=receipt_sha256,
-            certificate_sha256=certificate_sha256,
-            detail=detail,
-        )
-
     async def _recorded_before(self, made: Receipt, signed: Signed) -> StatementRecord:
         earlier = await self.ledger.find_statement(
             made.envelope_id, made.recipient or "", made.receipt_id
@@ -330,82 +238,3 @@ class Acknowledger:
                 field="receipt_id",
             )
         return earlier
-
-    async def _after(
-        self, position: DeliveryPosition, type_: ReceiptType, reason: receipt.ReasonCode | None
-    ) -> State:
-        try:
-            return transitions.after(position.state, type_, reason)
-        except StateConflict as conflict:
-            won = await self.ledger.find_last_statement(position.envelope_id, position.recipient)
-            if won is None:
-                raise
-            raise StateConflict(
-                conflict.message,
-                winning=(
-                    won.receipt, won.receipt_signature, won.admission, won.admission_signature,
-                ),
-                **conflict.attributes,
-            ) from None  # fmt: skip
-
-    async def _record(
-        self,
-        principal: Principal,
-        position: DeliveryPosition,
-        type_: ReceiptType,
-        after: State,
-        receipt_id: str,
-        record: StatementRecord,
-        event: PreparedEvent,
-        centre_seal: bytes,
-        seal: bytes | None = None,
-    ) -> bool:
-        """Whether it was recorded; False if the delivery has moved on."""
-        root_crl, seal_crl = self.registry.current().crls_in_force(event.at)
-        statement = NewStatement(
-            position=position,
-            type=type_,
-            state_after=after,
-            by_side="R",
-            principal=principal,
-            seal=seal,
-            centre_seal=centre_seal,
-            receipt_id=receipt_id,
-            record=record,
-            root_crl=root_crl.number,
-            seal_crl=seal_crl.number,
-            event=event,
-        )
-        try:
-            outcome = await self.ledger.record(statement)
-        except Unavailable:
-            # The transaction may have been committed all the same: look.
-            found = await self.ledger.find_statement(
-                position.envelope_id, position.recipient, receipt_id
-            )
-            if found is None:
-                raise
-            outcome = Outcome("RECORDED" if found.event == event.content else "CHANGED")
-        if outcome.code == "CHANGED":
-            return False
-        if outcome.code != "RECORDED":
-            raise _refusal(outcome, principal.unit)
-        self.recorded(statement)
-        return True
-
-
-def _refusal(outcome: Outcome, unit: str) -> ExchangeError:
-    match outcome.code:
-        case "NOT_FOUND":
-            return NotFound()
-        case "UNIT_NOT_ACTIVE":
-            return UnitNotActive(f"unit {unit} is not active", unit=unit)
-        case "SYSTEM_NOT_ACTIVE":
-            return SystemNotActive()
-        case "CERTIFICATE_REVOKED":
-            return CertificateRevoked()
-        case "SEAL_REVOKED":
-            return SealRevoked(f"the seal of {unit} has been revoked", unit=unit)
-        case "CENTRE_SEAL_REVOKED":
-            return Unavailable("the centre's seal has just been revoked; try again later")
-    return InternalError(f"the ledger answered {outcome.code}")

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ from exchange_server.positions import Positions
 from exchange_server.proposals import Proposals
 from exchange_server.quotas import Quotas
 from exchange_server.recent import RecentParts
+from exchange_server.recording import Recorder
 from exchange_server.registry import RegistryFollower
 from exchange_server.route_check import RouteChecker
 from exchange_server.rpc.admin import AdminServicer
@@ -68,7 +70,7 @@ from exchange_server.storage.ledger import Ledger, ledger_database
 from exchange_server.submit import Submitter
 from exchange_server.sweep import Sweeper, Swept
 from exchange_server.track import Tracker
-from exchange_server.values import NewStatement
+from exchange_server.values import DeliveryPosition, Dues, NewStatement
 from exchange_server.watch import Watcher
 from exchange_server.who_am_i import WhoAmI
 
@@ -226,6 +228,14 @@ class ExchangeServer:
         documents = self._documents
         recent = RecentParts(limits.recent_bytes, limits.recent_part_bytes)
         positions = Positions()
+        recorder = Recorder(
+            ledger,
+            registry,
+            seal,
+            self._clock,
+            _no_dues,
+            partial(_statement_recorded, hub, documents),
+        )
         return ExchangeServicer(
             Submitter(
                 ledger=ledger,
@@ -249,15 +259,7 @@ class ExchangeServer:
                 limits.idle_timeout_s,
                 quotas,
             ),
-            Acknowledger(
-                ledger,
-                registry,
-                trust,
-                seal,
-                self._clock,
-                positions,
-                partial(_statement_recorded, hub, documents),
-            ),
+            Acknowledger(ledger, registry, trust, recorder, self._clock, positions),
             Tracker(ledger),
             Watcher(hub, ledger, limits.watch_poll_s),
             guard.still_admitted,
@@ -327,11 +329,17 @@ class ExchangeServer:
         self._tasks.add(asyncio.create_task(every(interval_s, "background_step_failed", step)))
 
 
+async def _no_dues(position: DeliveryPosition, at: datetime) -> Dues:
+    return Dues(None, None)
+
+
 def _statement_recorded(
     hub: AttentionHub, documents: metrics.DocumentMetrics, statement: NewStatement
 ) -> None:
     position = statement.position
-    hub.statement_recorded(position.sender, position.envelope_id, position.recipient)
+    hub.statement_recorded(
+        position.sender, position.envelope_id, position.recipient, statement.seen_by
+    )
     documents.step(statement.type.value)
 
 

@@ -97,8 +97,12 @@ class AttentionHub:
         for recipient in recipients:
             self._hint("R", recipient, envelope_id, recipient)
 
-    def statement_recorded(self, sender: str, envelope_id: str, recipient: str) -> None:
-        self._hint("S", sender, envelope_id, recipient)
+    def statement_recorded(
+        self, sender: str, envelope_id: str, recipient: str, sides: Iterable[str]
+    ) -> None:
+        """``sides`` have something new to see: the recipient (R), the sender (S)."""
+        for side in sides:
+            self._hint(side, sender if side == "S" else recipient, envelope_id, recipient)
 
     def receive(self, payload: str) -> None:
         """Take a notification of another process."""

@@ -15,13 +15,12 @@ from document_exchange.errors import Unavailable
 from exchange_runtime import events
 from exchange_runtime.clock import Clock
 from exchange_runtime.events import EventLedger
-from exchange_runtime.values import Actor
+from exchange_runtime.values import CENTRE
 from exchange_server.registry import Crl, RegistryFollower
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 10.0
-_CENTRE = Actor("centre")
 _SOON = timedelta(days=2)
 
 
@@ -64,5 +63,5 @@ class ListWatch:
             "next_update": times.format_time(crl.next_update),
         }
         await self._ledger.record_event(
-            events.prepare("REVOCATION_LIST_EXPIRED", self._clock(), _CENTRE, detail=detail)
+            events.prepare("REVOCATION_LIST_EXPIRED", self._clock(), CENTRE, detail=detail)
         )

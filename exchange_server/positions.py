@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from document_exchange import transitions
 from document_exchange.errors import StateConflict
 from document_exchange.receipt import ReasonCode, ReceiptType
+from document_exchange.transitions import Standing
 from exchange_server.values import DeliveryPosition
 
 _MOST = 4096
@@ -39,7 +40,7 @@ class Positions:
         if position is None:
             return None
         try:
-            transitions.after(position.state, step, reason)
+            transitions.step(Standing(position.state, position.withdrawal_requested), step, reason)
         except StateConflict:
             return None
         return position

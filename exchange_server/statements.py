@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from document_exchange import codes, identity, receipt, signature, times
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import ConfigurationError, SignatureRefused, Unavailable
-from document_exchange.receipt import Admission, Receipt, ReceiptType, State
+from document_exchange.receipt import Admission, Deadline, Receipt, ReceiptType, State
 from document_exchange.signer import Signer
 from exchange_runtime.values import PreparedEvent
 from exchange_server.registry import RegistryFollower
@@ -145,17 +145,23 @@ class CentreSeal:
             event.at,
         )
 
-    def delivered(
-        self, receipt_id: str, position: DeliveryPosition, after: State, event: PreparedEvent
+    def own(
+        self,
+        type_: ReceiptType,
+        receipt_id: str,
+        position: DeliveryPosition,
+        after: State,
+        event: PreparedEvent,
+        deadline: Deadline | None = None,
     ) -> SignedByCentre:
-        """DELIVERED: the recipient's system confirmed that it holds and verified everything."""
+        """A statement of the centre about one delivery: DELIVERED, REMINDED, OVERDUE, EXPIRED."""
         seal = self._in_use
         return self._sign(
             seal,
             Receipt(
                 schema=receipt.RECEIPT_SCHEMA,
                 receipt_id=receipt_id,
-                type=ReceiptType.DELIVERED,
+                type=type_,
                 envelope_id=position.envelope_id,
                 recipient=position.recipient,
                 manifest_sha256=position.manifest_sha256,
@@ -165,6 +171,7 @@ class CentreSeal:
                 state_before=position.state,
                 state_after=after,
                 leaf=event.leaf,
+                deadline=deadline,
             ),
             event.at,
         )

@@ -49,6 +49,7 @@ from exchange_server.statements import CentreSeal
 from exchange_server.values import (
     Acceptance,
     AcceptedEnvelope,
+    Dues,
     Outcome,
     StatementRecord,
 )
@@ -270,6 +271,7 @@ class Submitter:
             event=event,
             root_crl=permitted.root_crl.number,
             seal_crl=permitted.seal_crl.number,
+            dues=Dues(None, None),
         )
 
     def _accepted(self, acceptance: Acceptance, document: Manifest) -> Submitted:
@@ -351,6 +353,18 @@ def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:
                 "supersedes and refers_to must name an earlier envelope of the same sender with "
                 f"doc_id {doc_id}",
                 field="supersedes" if document.supersedes else "refers_to",
+            )
+        case "REPLY_TO_UNKNOWN":
+            return ManifestRefused(
+                "reply_to must name an envelope that the sender has sent or got",
+                field="document.reply_to",
+                value=document.document.reply_to or "",
+            )
+        case "VOIDS_UNKNOWN":
+            return ManifestRefused(
+                "voids must name an earlier envelope of the same sender",
+                field="voids",
+                value=document.voids or "",
             )
         case "CERTIFICATE_REVOKED":
             return CertificateRevoked()

@@ -18,7 +18,7 @@ from document_exchange.errors import (
 )
 from exchange_runtime import events
 from exchange_runtime.clock import system_clock
-from exchange_runtime.values import Actor
+from exchange_runtime.values import CENTRE
 from exchange_server.administration import registry_changed, until_unchanged
 from exchange_server.changes import Changed
 from exchange_server.comparison import compare as compare_entries
@@ -26,7 +26,6 @@ from exchange_server.registry_file import RegistryFile
 from exchange_server.storage.entries import EntriesOnPostgres
 from exchange_server.storage.ledger import ledger_database
 
-_CENTRE = Actor("centre")
 _TIMEOUT_S = 60.0
 
 
@@ -58,9 +57,9 @@ async def import_file(dsn: str, found: RegistryFile) -> list[Changed]:
             entries = await ledger.load_entries()
             changed = compare_entries(entries, changes)
             imported = events.prepare(
-                "UNITS_IMPORTED", system_clock(), _CENTRE, detail=_counts(found, changed)
+                "UNITS_IMPORTED", system_clock(), CENTRE, detail=_counts(found, changed)
             )
-            prepared = [*registry_changed(_CENTRE, system_clock, changed, {}), imported]
+            prepared = [*registry_changed(CENTRE, system_clock, changed, {}), imported]
             outcome = await ledger.write_entries(entries.version, changed, prepared)
             return changed if outcome == "APPLIED" else None
 
@@ -82,7 +81,7 @@ async def require_second_person(dsn: str, required: bool) -> bool:
         "second_person_before": str(not required).lower(),
         "second_person_after": str(required).lower(),
     }
-    prepared = events.prepare("REGISTRY_CHANGED", system_clock(), _CENTRE, detail=detail)
+    prepared = events.prepare("REGISTRY_CHANGED", system_clock(), CENTRE, detail=detail)
     async with _ledger(dsn) as ledger:
         return await ledger.require_second_person(required, prepared)
 

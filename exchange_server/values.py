@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from document_exchange.receipt import ReceiptType, State
+from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType, State
 from exchange_runtime.values import PreparedEvent, Principal
 
 
@@ -70,6 +70,15 @@ class DeliverySummary:
     size_bytes: int
     accepted_at: datetime
     updated_at: datetime
+    last_type: ReceiptType
+    """Of the last statement recorded."""
+    withdrawal_requested: bool
+    sign_due: datetime | None
+    reply_due: datetime | None
+    overdue: bool
+    """A deadline that still counts has passed."""
+    replaced_by: str
+    """The envelope that supersedes it or declares it void, if the recipient has got that; or ""."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,12 @@ class DeliveryStatus:
     state: State
     seq: int
     updated_at: datetime
+    last_type: ReceiptType
+    withdrawal_requested: bool
+    sign_due: datetime | None
+    reply_due: datetime | None
+    overdue: bool
+    replaced_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +119,25 @@ class DeliveryPosition:
     state: State
     seq: int
     manifest_sha256: str
+    withdrawal_requested: bool = False
     recorded: bool = False
     """Whether the receipt in question has been recorded already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One deadline, and when to remind of it."""
+
+    remind_at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dues:
+    """By when a recipient is to sign for a document, and by when to reply; None: no deadline."""
+
+    sign: Due | None
+    reply: Due | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +161,7 @@ class Acceptance:
     event: PreparedEvent
     root_crl: int
     seal_crl: int
+    dues: Dues
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +172,9 @@ class NewStatement:
     type: ReceiptType
     state_after: State
     by_side: str
-    """R: the recipient made it or caused it; S: the sender."""
-    principal: Principal
+    """R: the recipient made it or caused it; S: the sender; C: the centre by itself."""
+    principal: Principal | None
+    """None where the centre acts by itself."""
     seal: bytes | None
     """Fingerprint of the seal that signed the receipt; None when the centre signed it."""
     centre_seal: bytes
@@ -151,6 +185,20 @@ class NewStatement:
     seal_crl: int
     event: PreparedEvent
     """Its time is that of the record."""
+    reason_code: ReasonCode | None = None
+    deadline: DeadlineKind | None = None
+    """The deadline that it is about (REMINDED, OVERDUE)."""
+    dues: Dues | None = None
+    """The deadlines that begin with it (OFFERED_AGAIN)."""
+
+    @property
+    def seen_by(self) -> str:
+        """Who has something new to see by it, as the ledger has it: R, S, or both."""
+        if self.type is ReceiptType.OVERDUE:
+            return "RS"
+        if self.by_side == "R" or self.type is ReceiptType.EXPIRED:
+            return "S"
+        return "R"
 
 
 @dataclass(frozen=True, slots=True)

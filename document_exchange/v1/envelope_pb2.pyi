@@ -231,6 +231,12 @@ class Delivery(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ACCEPTED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    LAST_TYPE_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_REQUESTED_FIELD_NUMBER: _builtins.int
+    SIGN_DUE_FIELD_NUMBER: _builtins.int
+    REPLY_DUE_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     envelope_id: _builtins.str
     """The envelope (UUIDv7)."""
     recipient: _builtins.str
@@ -259,6 +265,14 @@ class Delivery(_message.Message):
     """Number of parts."""
     size_bytes: _builtins.int
     """Sum of the sizes of all parts, in bytes."""
+    last_type: _builtins.str
+    """The type of the last statement recorded, as in the receipt; ACCEPTED at first."""
+    withdrawal_requested: _builtins.bool
+    """The sender has asked to withdraw it, and the recipient has not answered yet."""
+    overdue: _builtins.bool
+    """A deadline that still counts has passed."""
+    replaced_by: _builtins.str
+    """The envelope that supersedes this one or declares it void, if the recipient has got that."""
     @_builtins.property
     def accepted_at(self) -> _timestamp_pb2.Timestamp:
         """When the centre accepted the envelope."""
@@ -266,6 +280,14 @@ class Delivery(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When the last statement was recorded."""
+
+    @_builtins.property
+    def sign_due(self) -> _timestamp_pb2.Timestamp:
+        """By when the recipient is to sign for it; not set where there is no such deadline."""
+
+    @_builtins.property
+    def reply_due(self) -> _timestamp_pb2.Timestamp:
+        """By when the recipient is to reply; not set where no reply is required."""
 
     def __init__(
         self,
@@ -286,10 +308,16 @@ class Delivery(_message.Message):
         size_bytes: _builtins.int = ...,
         accepted_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        last_type: _builtins.str = ...,
+        withdrawal_requested: _builtins.bool = ...,
+        sign_due: _timestamp_pb2.Timestamp | None = ...,
+        reply_due: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "reply_due", b"reply_due", "sign_due", b"sign_due", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "business", b"business", "doc_id", b"doc_id", "envelope_id", b"envelope_id", "genre", b"genre", "number", b"number", "part_count", b"part_count", "recipient", b"recipient", "recipient_kind", b"recipient_kind", "sender", b"sender", "seq", b"seq", "size_bytes", b"size_bytes", "state", b"state", "title", b"title", "updated_at", b"updated_at", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "business", b"business", "doc_id", b"doc_id", "envelope_id", b"envelope_id", "genre", b"genre", "last_type", b"last_type", "number", b"number", "overdue", b"overdue", "part_count", b"part_count", "recipient", b"recipient", "recipient_kind", b"recipient_kind", "replaced_by", b"replaced_by", "reply_due", b"reply_due", "sender", b"sender", "seq", b"seq", "sign_due", b"sign_due", "size_bytes", b"size_bytes", "state", b"state", "title", b"title", "updated_at", b"updated_at", "urgency", b"urgency", "withdrawal_requested", b"withdrawal_requested"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,15 +333,37 @@ class DeliveryStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    LAST_TYPE_FIELD_NUMBER: _builtins.int
+    WITHDRAWAL_REQUESTED_FIELD_NUMBER: _builtins.int
+    SIGN_DUE_FIELD_NUMBER: _builtins.int
+    REPLY_DUE_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
     """The recipient."""
     state: Global___DeliveryState.ValueType
     """Where its delivery stands."""
     seq: _builtins.int
     """The number of the last statement recorded for this delivery."""
+    last_type: _builtins.str
+    """The type of the last statement recorded, as in the receipt; ACCEPTED at first."""
+    withdrawal_requested: _builtins.bool
+    """The sender has asked to withdraw it, and the recipient has not answered yet."""
+    overdue: _builtins.bool
+    """A deadline that still counts has passed."""
+    replaced_by: _builtins.str
+    """The envelope that supersedes this one or declares it void, if the recipient has got that."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
+
+    @_builtins.property
+    def sign_due(self) -> _timestamp_pb2.Timestamp:
+        """By when the recipient is to sign for it; not set where there is no such deadline."""
+
+    @_builtins.property
+    def reply_due(self) -> _timestamp_pb2.Timestamp:
+        """By when the recipient is to reply; not set where no reply is required."""
 
     def __init__(
         self,
@@ -322,10 +372,16 @@ class DeliveryStatus(_message.Message):
         state: Global___DeliveryState.ValueType = ...,
         seq: _builtins.int = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        last_type: _builtins.str = ...,
+        withdrawal_requested: _builtins.bool = ...,
+        sign_due: _timestamp_pb2.Timestamp | None = ...,
+        reply_due: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
+        replaced_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reply_due", b"reply_due", "sign_due", b"sign_due", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient", "seq", b"seq", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_type", b"last_type", "overdue", b"overdue", "recipient", b"recipient", "replaced_by", b"replaced_by", "reply_due", b"reply_due", "seq", b"seq", "sign_due", b"sign_due", "state", b"state", "updated_at", b"updated_at", "withdrawal_requested", b"withdrawal_requested"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -663,7 +663,9 @@ class TrackedDelivery(_message.Message):
 
     @_builtins.property
     def statements(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Statement]:
-        """Every statement after ACCEPTED, by seq."""
+        """Every statement after ACCEPTED, by seq. What does not fit on a page goes on, under the same
+        status, on the next one.
+        """
 
     def __init__(
         self,

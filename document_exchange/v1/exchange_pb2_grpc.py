@@ -148,8 +148,8 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordReceipt(self, request, context):
-        """Records a receipt that the caller's seal signed (SIGNED_FOR, REFUSED) and returns the
-        centre's admission of it. Safe to repeat with the same receipt.
+        """Records a receipt that the caller's seal signed, as the recipient or as the sender of a
+        delivery, and returns the centre's admission of it. Safe to repeat with the same receipt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,8 +57,8 @@ class ExchangeServiceStub:
     DELIVERED. Safe to repeat.
     """
     RecordReceipt: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.RecordReceiptRequest, _exchange_pb2.RecordReceiptResponse]
-    """Records a receipt that the caller's seal signed (SIGNED_FOR, REFUSED) and returns the
-    centre's admission of it. Safe to repeat with the same receipt.
+    """Records a receipt that the caller's seal signed, as the recipient or as the sender of a
+    delivery, and returns the centre's admission of it. Safe to repeat with the same receipt.
     """
     ConfirmSeen: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ConfirmSeenRequest, _exchange_pb2.ConfirmSeenResponse]
     """The caller has taken note of a delivery's statements up to a seq."""
@@ -102,8 +102,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     DELIVERED. Safe to repeat.
     """
     RecordReceipt: _aio.UnaryUnaryMultiCallable[_exchange_pb2.RecordReceiptRequest, _exchange_pb2.RecordReceiptResponse]  # type: ignore[assignment]
-    """Records a receipt that the caller's seal signed (SIGNED_FOR, REFUSED) and returns the
-    centre's admission of it. Safe to repeat with the same receipt.
+    """Records a receipt that the caller's seal signed, as the recipient or as the sender of a
+    delivery, and returns the centre's admission of it. Safe to repeat with the same receipt.
     """
     ConfirmSeen: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ConfirmSeenRequest, _exchange_pb2.ConfirmSeenResponse]  # type: ignore[assignment]
     """The caller has taken note of a delivery's statements up to a seq."""
@@ -186,8 +186,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.RecordReceiptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.RecordReceiptResponse, _abc.Awaitable[_exchange_pb2.RecordReceiptResponse]]:
-        """Records a receipt that the caller's seal signed (SIGNED_FOR, REFUSED) and returns the
-        centre's admission of it. Safe to repeat with the same receipt.
+        """Records a receipt that the caller's seal signed, as the recipient or as the sender of a
+        delivery, and returns the centre's admission of it. Safe to repeat with the same receipt.
         """
 
     @_abc_1.abstractmethod

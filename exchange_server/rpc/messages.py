@@ -68,6 +68,12 @@ def delivery(summary: DeliverySummary) -> envelope_pb2.Delivery:
         size_bytes=summary.size_bytes,
         accepted_at=timestamp(summary.accepted_at),
         updated_at=timestamp(summary.updated_at),
+        last_type=summary.last_type.value,
+        withdrawal_requested=summary.withdrawal_requested,
+        sign_due=optional_timestamp(summary.sign_due),
+        reply_due=optional_timestamp(summary.reply_due),
+        overdue=summary.overdue,
+        replaced_by=summary.replaced_by,
     )
 
 
@@ -77,6 +83,12 @@ def delivery_status(status: DeliveryStatus) -> envelope_pb2.DeliveryStatus:
         state=_state(status.state),
         seq=status.seq,
         updated_at=timestamp(status.updated_at),
+        last_type=status.last_type.value,
+        withdrawal_requested=status.withdrawal_requested,
+        sign_due=optional_timestamp(status.sign_due),
+        reply_due=optional_timestamp(status.reply_due),
+        overdue=status.overdue,
+        replaced_by=status.replaced_by,
     )
 
 
@@ -133,7 +145,7 @@ def certificate(record: IssuedCertificate) -> authority_pb2.CertificateRecord:
         not_before=timestamp(record.not_before),
         not_after=timestamp(record.not_after),
         issued_at=timestamp(record.issued_at),
-        revoked_at=timestamp(record.revoked_at) if record.revoked_at else None,
+        revoked_at=optional_timestamp(record.revoked_at),
         revocation_reason=record.revocation_reason,
     )
 
@@ -165,6 +177,10 @@ def states(numbers: Iterable[int]) -> list[State]:
 
 def _state(state: State) -> envelope_pb2.DeliveryState.ValueType:
     return envelope_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.value}")
+
+
+def optional_timestamp(at: datetime | None) -> Timestamp | None:
+    return timestamp(at) if at is not None else None
 
 
 def timestamp(at: datetime) -> Timestamp:

@@ -32,6 +32,7 @@ from exchange_server.values import (
     DeliveryPosition,
     DeliveryStatus,
     DeliverySummary,
+    Dues,
     NewStatement,
     Outcome,
     StatementRecord,
@@ -39,6 +40,8 @@ from exchange_server.values import (
 )
 from exchange_server.watch import Waiting
 
+MOST_REPEATED = 50
+"""How often a party may say the same of one delivery, of what may be said again and again."""
 _FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -57,9 +60,13 @@ def ledger_database(dsn: str, *, connections: int, timeout_s: float) -> Database
 class Ledger:
     """Implements the ports of the steps. Errors: see ``Database``."""
 
-    def __init__(self, database: Database, *, longest_upload: timedelta) -> None:
+    def __init__(
+        self, database: Database, *, longest_upload: timedelta, stamp: bool = False
+    ) -> None:
+        """``stamp``: queue the centre's signatures for their time-stamp."""
         self._db = database
         self._longest_upload = longest_upload
+        self._stamp = stamp
 
     # ---------------------------------------------------------------- the registry
 
@@ -145,7 +152,10 @@ class Ledger:
             document.urgency.value,
             document.title,
             document.number or "",
-            sorted({e for e in (accepted.supersedes, accepted.refers_to) if e is not None}),
+            accepted.supersedes,
+            accepted.refers_to,
+            accepted.voids,
+            document.reply_to,
             acceptance.manifest,
             bytes.fromhex(event.event.manifest_sha256 or ""),
             list(acceptance.signatures),
@@ -173,6 +183,8 @@ class Ledger:
             event.event.actor,
             event.salt,
             event.content,
+            *_dues(acceptance.dues),
+            self._stamp,
         )
         return _outcome(row)
 
@@ -297,6 +309,7 @@ class Ledger:
             State(row["state"]),
             row["seq"],
             row["manifest_sha256"],
+            row["withdrawal_requested"],
             row["recorded"],
         )
 
@@ -312,8 +325,10 @@ class Ledger:
             await self._db.row("find_statement_of_type", envelope_id, recipient, type_.value)
         )
 
-    async def find_last_statement(self, envelope_id: str, recipient: str) -> StatementRecord | None:
-        return _statement(await self._db.row("find_last_statement", envelope_id, recipient))
+    async def find_deciding_statement(
+        self, envelope_id: str, recipient: str
+    ) -> StatementRecord | None:
+        return _statement(await self._db.row("find_deciding_statement", envelope_id, recipient))
 
     async def record(self, statement: NewStatement) -> Outcome:
         """Write a statement with its effect, if the delivery still stands where it was read.
@@ -322,6 +337,7 @@ class Ledger:
             Unavailable: the outcome is unknown.
         """
         position = statement.position
+        principal = statement.principal
         event = statement.event
         row = await self._db.row(
             "record_statement",
@@ -331,10 +347,12 @@ class Ledger:
             position.state.value,
             statement.state_after.value,
             statement.type.value,
+            statement.reason_code.value if statement.reason_code else None,
+            statement.deadline.value if statement.deadline else None,
             statement.by_side,
-            statement.principal.unit,
-            statement.principal.identity.name,
-            statement.principal.fingerprint,
+            principal.unit if principal else None,
+            principal.identity.name if principal else None,
+            principal.fingerprint if principal else None,
             statement.seal,
             statement.centre_seal,
             statement.receipt_id,
@@ -349,6 +367,9 @@ class Ledger:
             event.event.actor,
             event.salt,
             event.content,
+            *_dues(statement.dues),
+            MOST_REPEATED,
+            self._stamp,
         )
         return _outcome(row)
 
@@ -464,11 +485,36 @@ def _delivery(row: asyncpg.Record) -> DeliverySummary:
         size_bytes=row["size_bytes"],
         accepted_at=row["accepted_at"],
         updated_at=row["updated_at"],
+        last_type=ReceiptType(row["last_type"]),
+        withdrawal_requested=row["withdrawal_requested"],
+        sign_due=row["sign_due"],
+        reply_due=row["reply_due"],
+        overdue=row["overdue"],
+        replaced_by=row["replaced_by"] or "",
     )
 
 
 def _status(row: asyncpg.Record) -> DeliveryStatus:
-    return DeliveryStatus(row["recipient"], State(row["state"]), row["seq"], row["updated_at"])
+    return DeliveryStatus(
+        recipient=row["recipient"],
+        state=State(row["state"]),
+        seq=row["seq"],
+        updated_at=row["updated_at"],
+        last_type=ReceiptType(row["last_type"]),
+        withdrawal_requested=row["withdrawal_requested"],
+        sign_due=row["sign_due"],
+        reply_due=row["reply_due"],
+        overdue=row["overdue"],
+        replaced_by=row["replaced_by"] or "",
+    )
+
+
+def _dues(dues: Dues | None) -> tuple[datetime | None, ...]:
+    """When to remind of and when to have signed, and likewise of the reply."""
+    made = (dues.sign, dues.reply) if dues else (None, None)
+    return tuple(
+        at for due in made for at in ((due.remind_at, due.due_at) if due else (None, None))
+    )
 
 
 def _submission(row: asyncpg.Record, statuses: tuple[DeliveryStatus, ...]) -> SubmissionSummary:

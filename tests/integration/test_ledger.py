@@ -43,12 +43,22 @@ async def exchange(local_centre: LocalCentre) -> AsyncIterator[asyncpg.Connectio
 async def test_the_guard_in_the_database_is_the_table_in_the_code(
     exchange: asyncpg.Connection,
 ) -> None:
-    rows = await exchange.fetch("select state_before, type, state_after from exchange.transitions")
-    assert {tuple(row) for row in rows} == {
-        (before.value, kind.value, transition.state_after.value)
-        for (before, kind), transition in TRANSITIONS.items()
+    rows = await exchange.fetch(
+        "select state_before, type, state_after, only_for, if_requested from exchange.transitions"
+    )
+    table = {
+        (before.value, kind.value): (
+            to.state_after.value,
+            sorted(to.only_for) if to.only_for else None,
+            to.if_requested,
+        )
+        for (before, kind), to in TRANSITIONS.items()
         if before is not None
     }
+    assert {
+        (before, kind): (to, sorted(only_for) if only_for else None, if_requested)
+        for before, kind, to, only_for, if_requested in rows
+    } == table
 
 
 @pytest.fixture

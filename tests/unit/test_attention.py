@@ -12,7 +12,7 @@ import pytest
 
 from document_exchange import codes
 from document_exchange.errors import CertificateRevoked, ShuttingDown, Unavailable
-from document_exchange.receipt import State
+from document_exchange.receipt import ReceiptType, State
 from exchange_server.attention import AttentionHub, Key
 from exchange_server.values import DeliverySummary, SubmissionSummary
 from exchange_server.watch import Waiting, Watcher
@@ -83,6 +83,12 @@ def _summary(key: Key, seq: int) -> DeliverySummary:
         size_bytes=1,
         accepted_at=NOW,
         updated_at=NOW,
+        last_type=ReceiptType.ACCEPTED,
+        withdrawal_requested=False,
+        sign_due=None,
+        reply_due=None,
+        overdue=False,
+        replaced_by="",
         **words,
     )
 

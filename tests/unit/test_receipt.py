@@ -56,6 +56,8 @@ def test_each_receipt_of_a_party_is_read(kind: ReceiptType) -> None:
     value = SIGNED_FOR | {"type": kind.value}
     if kind in receipt.WITH_REASON_CODE:
         value["reason_code"] = "DUPLICATE"
+    if kind in receipt.WITH_TEXT:
+        value["reason"] = "see the annex"
     assert receipt.decode_receipt(samples.written(value)).type is kind
 
 

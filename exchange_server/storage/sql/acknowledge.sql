@@ -1,5 +1,5 @@
 -- name: find_position
-select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq,
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested,
        encode(e.manifest_sha256, 'hex') as manifest_sha256,
        exists (select from exchange.statements s
                 where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid)
@@ -22,17 +22,20 @@ select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
  where s.envelope_id = $1::uuid and s.recipient = $2 and s.type = $3
  order by s.seq desc limit 1;
 
--- name: find_last_statement
+-- name: find_deciding_statement
+-- The last one that changed where the delivery stands; urging it or reminding of it does not.
 select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
        coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
   from exchange.statements s
   join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
- where s.envelope_id = $1::uuid and s.recipient = $2
- order by s.seq desc limit 1;
+  join exchange.deliveries d
+    on d.envelope_id = s.envelope_id and d.recipient = s.recipient and d.decided_seq = s.seq
+ where s.envelope_id = $1::uuid and s.recipient = $2;
 
 -- name: record_statement
 select outcome, detail from exchange.record_statement(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24);
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+    $25, $26, $27, $28, $29, $30, $31, $32);
 
 -- name: confirm_seen
 select exchange.confirm_seen($1, $2, $3, $4, $5);

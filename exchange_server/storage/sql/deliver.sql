@@ -1,6 +1,8 @@
 -- name: list_deliveries
 select e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title, e.doc_id, e.number,
-       e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes, e.accepted_at, d.updated_at
+       e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes, e.accepted_at, d.updated_at,
+       d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from exchange.deliveries d join exchange.envelopes e using (envelope_id)
  where d.recipient = $1 and d.envelope_id < $3::uuid
    and (cardinality($2::text[]) = 0 or d.state = any ($2))
@@ -12,7 +14,8 @@ select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signature
        e.receipt, e.receipt_signature, v.event, v.salt as event_salt,
        r.der as root_crl, s.der as seal_crl,
        d.recipient, d.state, d.seq, d.kind, d.updated_at, e.title, e.doc_id, e.number, e.business,
-       e.genre, e.urgency, e.part_count, e.size_bytes
+       e.genre, e.urgency, e.part_count, e.size_bytes, d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from exchange.envelopes e
   join exchange.events v on v.event_no = e.event_no and v.at = e.accepted_at
   join exchange.crls r on r.issuer = 'root' and r.number = e.root_crl

@@ -1,5 +1,7 @@
 -- name: list_statuses
-select recipient, state, seq, updated_at from exchange.deliveries
+select recipient, state, seq, updated_at, last_type, withdrawal_requested, sign_due, reply_due, overdue,
+       replaced_by::text
+  from exchange.deliveries
  where envelope_id = $1::uuid and ($2::text is null or recipient = $2) and recipient > $3
  order by recipient limit $4;
 
@@ -32,5 +34,7 @@ select e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at
  order by e.envelope_id desc limit $4;
 
 -- name: statuses_of
-select envelope_id::text, recipient, state, seq, updated_at from exchange.deliveries
+select envelope_id::text, recipient, state, seq, updated_at, last_type, withdrawal_requested,
+       sign_due, reply_due, overdue, replaced_by::text
+  from exchange.deliveries
  where envelope_id = any ($1::uuid[]) order by envelope_id, recipient;

@@ -1,7 +1,8 @@
 -- name: waiting_deliveries
 select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
        e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
-       e.accepted_at, d.updated_at
+       e.accepted_at, d.updated_at, d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from exchange.attention a
   join exchange.deliveries d using (envelope_id, recipient)
   join exchange.envelopes e using (envelope_id)
@@ -11,7 +12,8 @@ select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state
 -- name: waiting_deliveries_of
 select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state, d.seq, e.title,
        e.doc_id, e.number, e.business, e.genre, e.urgency, d.kind, e.part_count, e.size_bytes,
-       e.accepted_at, d.updated_at
+       e.accepted_at, d.updated_at, d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from unnest($2::uuid[], $3::text[]) as k (envelope_id, recipient)
   join exchange.attention a
     on a.unit_id = $1 and a.side = 'R' and a.envelope_id = k.envelope_id and a.recipient = k.recipient
@@ -21,7 +23,8 @@ select a.seq as waiting_seq, e.envelope_id::text, d.recipient, d.sender, d.state
 
 -- name: waiting_submissions
 select a.seq as waiting_seq, e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at,
-       d.recipient, d.state, d.seq, d.updated_at
+       d.recipient, d.state, d.seq, d.updated_at, d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from exchange.attention a
   join exchange.deliveries d using (envelope_id, recipient)
   join exchange.envelopes e using (envelope_id)
@@ -30,7 +33,8 @@ select a.seq as waiting_seq, e.envelope_id::text, e.title, e.doc_id, e.number, e
 
 -- name: waiting_submissions_of
 select a.seq as waiting_seq, e.envelope_id::text, e.title, e.doc_id, e.number, e.accepted_at,
-       d.recipient, d.state, d.seq, d.updated_at
+       d.recipient, d.state, d.seq, d.updated_at, d.last_type, d.withdrawal_requested,
+       d.sign_due, d.reply_due, d.overdue, d.replaced_by::text
   from unnest($2::uuid[], $3::text[]) as k (envelope_id, recipient)
   join exchange.attention a
     on a.unit_id = $1 and a.side = 'S' and a.envelope_id = k.envelope_id and a.recipient = k.recipient

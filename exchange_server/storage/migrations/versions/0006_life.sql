@@ -1,0 +1,433 @@
+-- The whole life of a delivery: every step that it may take, and what is to be done by when.
+alter table exchange.deliveries
+    -- Asked for after it was signed for, and neither granted nor declined yet.
+    add column withdrawal_requested boolean not null default false,
+    add column last_type text not null default 'ACCEPTED',
+    -- The last statement that changed where the delivery stands: what a conflicting one lost to.
+    add column decided_seq bigint not null default 0,
+    add column sign_due timestamptz,
+    add column reply_due timestamptz,
+    -- A deadline that still counts has passed.
+    add column overdue boolean not null default false,
+    -- The envelope that supersedes this one or declares it void, where the recipient has got that.
+    add column replaced_by uuid
+
+--; ------------------------------------------------------------------ transitions
+-- The legal transitions, as document_exchange/transitions.py has them; a test compares the two.
+alter table exchange.transitions
+    add column only_for text[],
+    add column if_requested boolean
+--;
+delete from exchange.transitions
+--;
+insert into exchange.transitions (state_before, type, state_after, only_for, if_requested) values
+    ('PENDING', 'DELIVERED', 'DELIVERED', null, null),
+    ('PENDING', 'REFUSED', 'REFUSED', '{BAD_SIGNATURE,DIGEST_MISMATCH}', null),
+    ('PENDING', 'WITHDRAWN', 'WITHDRAWN', null, null),
+    ('PENDING', 'EXPIRED', 'EXPIRED', null, null),
+    ('DELIVERED', 'REFUSED', 'REFUSED', null, null),
+    ('DELIVERED', 'SIGNED_FOR', 'SIGNED_FOR', null, null),
+    ('DELIVERED', 'WITHDRAWN', 'WITHDRAWN', null, null),
+    ('SIGNED_FOR', 'PROGRESS', 'SIGNED_FOR', null, null),
+    ('SIGNED_FOR', 'COMPLETED', 'COMPLETED', null, null),
+    ('SIGNED_FOR', 'RETURNED', 'RETURNED', null, null),
+    ('SIGNED_FOR', 'WITHDRAWAL_REQUESTED', 'SIGNED_FOR', null, false),
+    ('SIGNED_FOR', 'WITHDRAWAL_GRANTED', 'WITHDRAWN', null, true),
+    ('SIGNED_FOR', 'WITHDRAWAL_DECLINED', 'SIGNED_FOR', null, true),
+    ('REFUSED', 'OFFERED_AGAIN', 'PENDING', null, null),
+    ('PENDING', 'URGED', 'PENDING', null, null),
+    ('PENDING', 'REMINDED', 'PENDING', null, null),
+    ('PENDING', 'OVERDUE', 'PENDING', null, null),
+    ('DELIVERED', 'URGED', 'DELIVERED', null, null),
+    ('DELIVERED', 'REMINDED', 'DELIVERED', null, null),
+    ('DELIVERED', 'OVERDUE', 'DELIVERED', null, null),
+    ('SIGNED_FOR', 'URGED', 'SIGNED_FOR', null, null),
+    ('SIGNED_FOR', 'REMINDED', 'SIGNED_FOR', null, null),
+    ('SIGNED_FOR', 'OVERDUE', 'SIGNED_FOR', null, null)
+
+--; ------------------------------------------------------------------ deadlines
+-- What is still to be done by a recipient, and by when; a row goes when it is done, or no longer to
+-- be done. Each is reminded of once before, and overdue once after: what has happened is marked in
+-- the transaction that records the statement about it.
+create table exchange.deadlines (
+    envelope_id uuid not null,
+    recipient text not null,
+    kind text not null check (kind in ('SIGN_FOR', 'REPLY')),
+    remind_at timestamptz not null,
+    due_at timestamptz not null,
+    reminded boolean not null default false,
+    overdue boolean not null default false,
+    next_at timestamptz generated always as (
+        case when overdue then null when reminded then due_at else least(remind_at, due_at) end) stored,
+    -- Until then some process is at it.
+    claimed_until timestamptz not null default '-infinity',
+    primary key (envelope_id, recipient, kind)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)
+--;
+create index deadlines_next on exchange.deadlines (next_at) where next_at is not null
+--;
+create function exchange.set_deadlines(
+    p_envelope_id uuid, p_recipients text[], p_kinds text[],
+    p_sign_remind_at timestamptz, p_sign_due timestamptz,
+    p_reply_remind_at timestamptz, p_reply_due timestamptz
+) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if p_sign_due is not null then
+        insert into exchange.deadlines (envelope_id, recipient, kind, remind_at, due_at)
+        select p_envelope_id, r, 'SIGN_FOR', p_sign_remind_at, p_sign_due from unnest(p_recipients) r;
+    end if;
+    -- Who has only got a copy owes no reply.
+    if p_reply_due is not null then
+        insert into exchange.deadlines (envelope_id, recipient, kind, remind_at, due_at)
+        select p_envelope_id, r, 'REPLY', p_reply_remind_at, p_reply_due
+          from unnest(p_recipients, p_kinds) as t (r, k) where k = 'TO';
+    end if;
+end $$
+
+--; ------------------------------------------------------------------ links between envelopes
+create table exchange.links (
+    envelope_id uuid not null,
+    kind text not null check (kind in ('REPLY_TO', 'SUPERSEDES', 'REFERS_TO', 'VOIDS')),
+    earlier uuid not null,
+    primary key (envelope_id, kind)
+)
+--;
+create index links_earlier on exchange.links (earlier, kind)
+
+--; ------------------------------------------------------------------ what awaits a time-stamp
+-- Signatures of the centre: of its own receipts and of its admissions. ACCEPTED has no recipient.
+create table exchange.stamp_queue (
+    envelope_id uuid not null,
+    recipient text not null,
+    seq bigint not null,
+    signature_sha256 bytea not null check (octet_length(signature_sha256) = 32),
+    queued_at timestamptz not null default clock_timestamp(),
+    primary key (envelope_id, recipient, seq)
+) with (autovacuum_vacuum_scale_factor = 0.02)
+--;
+create index stamp_queue_age on exchange.stamp_queue (queued_at)
+
+--; ------------------------------------------------------------------ accepting an envelope
+-- As before, with links to earlier envelopes, deadlines, and the signature queued for its stamp.
+-- Outcomes besides: REPLY_TO_UNKNOWN, VOIDS_UNKNOWN.
+drop function exchange.accept_envelope
+--;
+create function exchange.accept_envelope(
+    p_envelope_id uuid, p_sender text, p_sender_system text, p_caller bytea,
+    p_doc_id text, p_business text, p_genre text, p_urgency text, p_title text, p_number text,
+    p_supersedes uuid, p_refers_to uuid, p_voids uuid, p_reply_to uuid,
+    p_manifest bytea, p_manifest_sha256 bytea, p_signatures bytea[],
+    p_seals bytea[], p_centre_seal bytea, p_directory bigint, p_root_crl bigint, p_seal_crl bigint,
+    p_part_ids text[], p_part_sizes bigint[], p_part_digests bytea[],
+    p_block_parts int[], p_block_numbers int[], p_block_keys text[],
+    p_block_sizes int[], p_block_digests bytea[],
+    p_recipients text[], p_kinds text[],
+    p_accepted_at timestamptz, p_oldest_block_at timestamptz, p_longest_upload interval,
+    p_receipt bytea, p_receipt_signature bytea,
+    p_event_id uuid, p_actor text, p_salt bytea, p_event bytea,
+    p_sign_remind_at timestamptz, p_sign_due timestamptz,
+    p_reply_remind_at timestamptz, p_reply_due timestamptz, p_stamp boolean,
+    out outcome text, out detail text
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_event_no bigint;
+    v_earlier uuid[] := array_remove(array[p_supersedes, nullif(p_refers_to, p_supersedes)], null);
+    v_replaced uuid := coalesce(p_supersedes, p_voids);
+begin
+    perform exchange.lock_registry_shared();
+    -- One at a time for one envelope: a retry waits for the first and then finds it.
+    perform pg_advisory_xact_lock(hashtextextended(p_envelope_id::text, 7002));
+
+    if exists (select from exchange.envelopes where envelope_id = p_envelope_id) then
+        outcome := 'EXISTS';
+        return;
+    end if;
+    -- Units, systems, groups, routes, lines of business and acts_for are what they were decided upon.
+    select directory::text into detail from exchange.registry_version where directory <> p_directory;
+    if found then
+        outcome := 'DIRECTORY_CHANGED';
+        return;
+    end if;
+    if not exists (select from exchange.certificates where fingerprint = p_caller and revoked_at is null) then
+        outcome := 'CERTIFICATE_REVOKED';
+        return;
+    end if;
+    select encode(f, 'hex') into detail from unnest(p_seals) f
+     where not exists (select from exchange.certificates c where c.fingerprint = f and c.revoked_at is null)
+     limit 1;
+    if found then
+        outcome := 'SEAL_REVOKED';
+        return;
+    end if;
+    if not exists (select from exchange.certificates where fingerprint = p_centre_seal and revoked_at is null) then
+        outcome := 'CENTRE_SEAL_REVOKED';
+        return;
+    end if;
+    -- By the database's clock and the age of the blocks: what is older may be swept at any time.
+    if p_oldest_block_at is not null and p_oldest_block_at < clock_timestamp() - p_longest_upload then
+        outcome := 'TOO_SLOW';
+        return;
+    end if;
+    if p_voids is not null and not exists (
+        select from exchange.envelopes where envelope_id = p_voids and sender = p_sender
+    ) then
+        outcome := 'VOIDS_UNKNOWN';
+        return;
+    end if;
+    -- Who answers has sent it, or got it.
+    if p_reply_to is not null
+       and not exists (select from exchange.envelopes where envelope_id = p_reply_to and sender = p_sender)
+       and not exists (select from exchange.deliveries where envelope_id = p_reply_to and recipient = p_sender) then
+        outcome := 'REPLY_TO_UNKNOWN';
+        return;
+    end if;
+    if cardinality(v_earlier) > 0 then
+        if (select count(*) from exchange.envelopes e
+             where e.envelope_id = any (v_earlier) and e.sender = p_sender and e.doc_id = p_doc_id)
+           <> cardinality(v_earlier) then
+            outcome := 'EARLIER_UNKNOWN';
+            return;
+        end if;
+    else
+        insert into exchange.doc_ids (sender, doc_id, envelope_id)
+        values (p_sender, p_doc_id, p_envelope_id) on conflict do nothing;
+        if not found then
+            outcome := 'DOC_ID_TAKEN';
+            return;
+        end if;
+    end if;
+
+    v_event_no := exchange.record_event(
+        p_event_id, p_accepted_at, 'ENVELOPE_ACCEPTED', p_actor, p_envelope_id, null, p_salt, p_event);
+    insert into exchange.envelopes
+        (envelope_id, sender, sender_system, doc_id, business, genre, urgency, title, number,
+         part_count, size_bytes, manifest, manifest_sha256, signatures, root_crl, seal_crl,
+         accepted_at, receipt, receipt_signature, event_no)
+    values (p_envelope_id, p_sender, p_sender_system, p_doc_id, p_business, p_genre, p_urgency,
+            p_title, p_number, cardinality(p_part_ids), (select sum(s) from unnest(p_part_sizes) s),
+            p_manifest, p_manifest_sha256, p_signatures, p_root_crl, p_seal_crl,
+            p_accepted_at, p_receipt, p_receipt_signature, v_event_no);
+    insert into exchange.parts (envelope_id, part, part_id, size_bytes, sha256)
+    select p_envelope_id, o - 1, i, s, d
+      from unnest(p_part_ids, p_part_sizes, p_part_digests) with ordinality as t (i, s, d, o);
+    insert into exchange.blocks (envelope_id, part, block, object_key, size_bytes, sha256)
+    select p_envelope_id, p, b, k, s, d
+      from unnest(p_block_parts, p_block_numbers, p_block_keys, p_block_sizes, p_block_digests)
+        as t (p, b, k, s, d);
+    insert into exchange.deliveries
+        (envelope_id, recipient, sender, kind, state, seq, updated_at, sign_due, reply_due)
+    select p_envelope_id, r, p_sender, k, 'PENDING', 0, p_accepted_at, p_sign_due,
+           case when k = 'TO' then p_reply_due end
+      from unnest(p_recipients, p_kinds) as t (r, k);
+    perform exchange.set_deadlines(p_envelope_id, p_recipients, p_kinds,
+        p_sign_remind_at, p_sign_due, p_reply_remind_at, p_reply_due);
+    insert into exchange.attention (unit_id, side, envelope_id, recipient, seq)
+    select r, 'R', p_envelope_id, r, 0 from unnest(p_recipients) r;
+    insert into exchange.links (envelope_id, kind, earlier)
+    select p_envelope_id, k, e
+      from unnest(array['SUPERSEDES', 'REFERS_TO', 'VOIDS', 'REPLY_TO'],
+                  array[p_supersedes, p_refers_to, p_voids, p_reply_to]) as t (k, e)
+     where e is not null;
+    if v_replaced is not null then
+        -- Who is told so has nothing left to do by a time. In one order, so that none waits in a ring.
+        perform from exchange.deliveries d
+          where d.envelope_id = v_replaced and d.recipient = any (p_recipients)
+          order by d.recipient for update;
+        update exchange.deliveries set replaced_by = p_envelope_id, overdue = false
+         where envelope_id = v_replaced and recipient = any (p_recipients);
+        delete from exchange.deadlines
+         where envelope_id = v_replaced and recipient = any (p_recipients);
+    end if;
+    if p_reply_to is not null then
+        -- Answered, if it goes to who asked.
+        perform from exchange.deliveries d
+          where d.envelope_id = p_reply_to and d.recipient = p_sender
+            and d.sender = any (p_recipients) for update;
+        if found then
+            delete from exchange.deadlines
+             where envelope_id = p_reply_to and recipient = p_sender and kind = 'REPLY';
+            update exchange.deliveries d set overdue = exists (
+                    select from exchange.deadlines l where l.envelope_id = d.envelope_id
+                       and l.recipient = d.recipient and l.overdue)
+             where d.envelope_id = p_reply_to and d.recipient = p_sender and d.overdue;
+        end if;
+    end if;
+    if p_stamp then
+        insert into exchange.stamp_queue (envelope_id, recipient, seq, signature_sha256)
+        values (p_envelope_id, '', 0, sha256(p_receipt_signature));
+    end if;
+    outcome := 'ACCEPTED';
+end $$
+
+--; ------------------------------------------------------------------ what a step leaves to be done
+create function exchange.deadlines_after(p_envelope_id uuid, p_recipient text, p_state text)
+    returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from exchange.deadlines
+     where envelope_id = p_envelope_id and recipient = p_recipient
+       and (p_state not in ('PENDING', 'DELIVERED', 'SIGNED_FOR')
+            or (kind = 'SIGN_FOR' and p_state = 'SIGNED_FOR'));
+    update exchange.deliveries d set overdue = exists (
+            select from exchange.deadlines l where l.envelope_id = d.envelope_id
+               and l.recipient = d.recipient and l.overdue)
+     where d.envelope_id = p_envelope_id and d.recipient = p_recipient and d.overdue;
+end $$
+
+--; ------------------------------------------------------------------ recording a statement
+-- As before, for every party: p_by_side is R (the recipient made or caused it), S (the sender), or C:
+-- the centre by itself, without a caller. A deadline is marked with the statement about it.
+-- Outcomes besides: TOO_MANY of what may be said again and again.
+drop function exchange.record_statement
+--;
+create function exchange.record_statement(
+    p_envelope_id uuid, p_recipient text, p_expected_seq bigint, p_state_before text,
+    p_state_after text, p_type text, p_reason_code text, p_deadline text, p_by_side text, p_by_unit text, p_by_system text,
+    p_caller bytea, p_seal bytea, p_centre_seal bytea,
+    p_receipt_id uuid, p_receipt bytea, p_receipt_signature bytea,
+    p_admission bytea, p_admission_signature bytea, p_root_crl bigint, p_seal_crl bigint,
+    p_recorded_at timestamptz, p_event_id uuid, p_actor text, p_salt bytea, p_event bytea,
+    out outcome text, out detail text
+) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_delivery exchange.deliveries;
+    v_transition exchange.transitions;
+    v_requested boolean;
+    v_event_no bigint;
+begin
+    perform exchange.lock_registry_shared();
+
+    if p_by_side <> 'C' and not exists (
+        select from exchange.units where unit_id = p_by_unit and status = 'ACTIVE'
+    ) then
+        outcome := 'UNIT_NOT_ACTIVE';
+        return;
+    end if;
+    -- A system without a row has nothing against it.
+    if p_by_side <> 'C' and exists (select from exchange.systems
+                where unit_id = p_by_unit and name = p_by_system and status <> 'ACTIVE') then
+        outcome := 'SYSTEM_NOT_ACTIVE';
+        return;
+    end if;
+    if p_by_side <> 'C' and not exists (
+        select from exchange.certificates where fingerprint = p_caller and revoked_at is null
+    ) then
+        outcome := 'CERTIFICATE_REVOKED';
+        return;
+    end if;
+    if p_seal is not null and not exists (
+        select from exchange.certificates where fingerprint = p_seal and revoked_at is null
+    ) then
+        outcome := 'SEAL_REVOKED';
+        return;
+    end if;
+    if not exists (select from exchange.certificates where fingerprint = p_centre_seal and revoked_at is null) then
+        outcome := 'CENTRE_SEAL_REVOKED';
+        return;
+    end if;
+    select * into v_delivery from exchange.deliveries
+     where envelope_id = p_envelope_id and recipient = p_recipient for update;
+    if not found then
+        outcome := 'NOT_FOUND';
+        return;
+    end if;
+    if v_delivery.seq <> p_expected_seq or v_delivery.state <> p_state_before
+       or exists (select from exchange.statements s
+                   where s.envelope_id = p_envelope_id and s.recipient = p_recipient
+                     and s.receipt_id = p_receipt_id) then
+        outcome := 'CHANGED';
+        return;
+    end if;
+    -- The guard of last resort: a program that asks for anything else has a fault.
+    select * into v_transition from exchange.transitions t
+     where t.state_before = p_state_before and t.type = p_type and t.state_after = p_state_after
+       and (t.only_for is null or p_reason_code = any (t.only_for))
+       and (t.if_requested is null or t.if_requested = v_delivery.withdrawal_requested);
+    if not found
+       or (p_type = 'EXPIRED' and not exists (
+            select from exchange.units
+             where unit_id = p_recipient and status = 'CLOSED' and successor is null)) then
+        raise exception 'illegal transition % -% -> %', p_state_before, p_type, p_state_after
+            using errcode = 'check_violation';
+    end if;
+    v_requested := p_state_after = 'SIGNED_FOR'
+        and v_delivery.withdrawal_requested <> (v_transition.if_requested is not null);
+    if p_type in ('PROGRESS', 'URGED', 'WITHDRAWAL_REQUESTED', 'OFFERED_AGAIN')
+       and (select count(*) from exchange.statements s
+             where s.envelope_id = p_envelope_id and s.recipient = p_recipient and s.type = p_type) >= p_most then
+        outcome := 'TOO_MANY';
+        return;
+    end if;
+    if p_deadline is not null then
+        -- Once each, and a reminder only before.
+        update exchange.deadlines set reminded = true, overdue = (p_type = 'OVERDUE')
+         where envelope_id = p_envelope_id and recipient = p_recipient and kind = p_deadline
+           and not overdue and (p_type = 'OVERDUE' or not reminded);
+        if not found then
+            outcome := 'CHANGED';
+            return;
+        end if;
+    end if;
+
+    v_event_no := exchange.record_event(
+        p_event_id, p_recorded_at, p_type, p_actor, p_envelope_id, p_recipient, p_salt, p_event);
+    update exchange.deliveries
+       set state = p_state_after, seq = p_expected_seq + 1, updated_at = p_recorded_at,
+           withdrawal_requested = v_requested, last_type = p_type,
+           decided_seq = case when p_state_after <> p_state_before or v_requested <> withdrawal_requested
+                              then p_expected_seq + 1 else decided_seq end,
+           overdue = (overdue or p_type = 'OVERDUE') and p_state_after in ('PENDING', 'DELIVERED', 'SIGNED_FOR')
+     where envelope_id = p_envelope_id and recipient = p_recipient;
+    if p_state_after <> p_state_before then
+        perform exchange.deadlines_after(p_envelope_id, p_recipient, p_state_after);
+    end if;
+    if p_type = 'OFFERED_AGAIN' then
+        perform exchange.set_deadlines(p_envelope_id, array[p_recipient], array[v_delivery.kind],
+            p_sign_remind_at, p_sign_due, p_reply_remind_at, p_reply_due);
+        update exchange.deliveries set sign_due = p_sign_due, reply_due = p_reply_due
+         where envelope_id = p_envelope_id and recipient = p_recipient;
+    end if;
+    insert into exchange.statements
+        (envelope_id, recipient, seq, type, receipt_id, receipt, receipt_signature,
+         admission, admission_signature, root_crl, seal_crl, recorded_at, event_no)
+    values (p_envelope_id, p_recipient, p_expected_seq + 1, p_type, p_receipt_id, p_receipt,
+            p_receipt_signature, p_admission, p_admission_signature, p_root_crl, p_seal_crl,
+            p_recorded_at, v_event_no);
+    if p_stamp then
+        insert into exchange.stamp_queue (envelope_id, recipient, seq, signature_sha256)
+        values (p_envelope_id, p_recipient, p_expected_seq + 1,
+                sha256(coalesce(p_admission_signature, p_receipt_signature)));
+    end if;
+
+    -- Who did not make this statement has something new to see.
+    if p_by_side = 'R' or p_type in ('OVERDUE', 'EXPIRED') then
+        insert into exchange.attention (unit_id, side, envelope_id, recipient, seq)
+        values (v_delivery.sender, 'S', p_envelope_id, p_recipient, p_expected_seq + 1)
+        on conflict (unit_id, side, envelope_id, recipient) do update set seq = excluded.seq;
+    end if;
+    if p_by_side = 'R' then
+        -- Acting on it shows that the recipient saw the acceptance, and of its own steps it
+        -- knows; what others said meanwhile stays until confirmed.
+        if p_state_after not in ('PENDING', 'DELIVERED') then
+            delete from exchange.attention
+             where unit_id = p_recipient and side = 'R' and envelope_id = p_envelope_id
+               and recipient = p_recipient and seq <= greatest(confirmed_seq, 0);
+        end if;
+    elsif p_type = 'EXPIRED' then
+        -- There is nobody left to see it.
+        delete from exchange.attention
+         where unit_id = p_recipient and side = 'R' and envelope_id = p_envelope_id
+           and recipient = p_recipient;
+    else
+        insert into exchange.attention (unit_id, side, envelope_id, recipient, seq)
+        values (p_recipient, 'R', p_envelope_id, p_recipient, p_expected_seq + 1)
+        on conflict (unit_id, side, envelope_id, recipient) do update set seq = excluded.seq;
+    end if;
+    outcome := 'RECORDED';
+end $$
+--;
+grant select on exchange.deadlines, exchange.links, exchange.stamp_queue to exchange_server
+--;
+revoke all on function exchange.set_deadlines, exchange.deadlines_after, exchange.accept_envelope,
+    exchange.record_statement from public
+--;
+grant execute on function exchange.accept_envelope, exchange.record_statement to exchange_server
