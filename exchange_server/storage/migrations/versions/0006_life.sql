@@ -281,11 +281,14 @@ drop function exchange.record_statement
 --;
 create function exchange.record_statement(
     p_envelope_id uuid, p_recipient text, p_expected_seq bigint, p_state_before text,
-    p_state_after text, p_type text, p_reason_code text, p_deadline text, p_by_side text, p_by_unit text, p_by_system text,
+    p_state_after text, p_type text, p_reason_code text, p_deadline text,
+    p_by_side text, p_by_unit text, p_by_system text,
     p_caller bytea, p_seal bytea, p_centre_seal bytea,
     p_receipt_id uuid, p_receipt bytea, p_receipt_signature bytea,
     p_admission bytea, p_admission_signature bytea, p_root_crl bigint, p_seal_crl bigint,
     p_recorded_at timestamptz, p_event_id uuid, p_actor text, p_salt bytea, p_event bytea,
+    p_sign_remind_at timestamptz, p_sign_due timestamptz,
+    p_reply_remind_at timestamptz, p_reply_due timestamptz, p_most int, p_stamp boolean,
     out outcome text, out detail text
 ) language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
