@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#document_exchange/v1/evidence.proto\x12\x14\x64ocument_exchange.v1\"=\n\x12GetEvidenceRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x03(\t\"1\n\x13GetEvidenceResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32w\n\x0f\x45videnceService\x12\x64\n\x0bGetEvidence\x12(.document_exchange.v1.GetEvidenceRequest\x1a).document_exchange.v1.GetEvidenceResponse0\x01\x42s\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#document_exchange/v1/evidence.proto\x12\x14\x64ocument_exchange.v1\"V\n\x12GetEvidenceRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x03(\t\x12\x17\n\x0fwithout_content\x18\x03 \x01(\x08\"1\n\x13GetEvidenceResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32w\n\x0f\x45videnceService\x12\x64\n\x0bGetEvidence\x12(.document_exchange.v1.GetEvidenceRequest\x1a).document_exchange.v1.GetEvidenceResponse0\x01\x42s\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.documentexchange.v1P\001Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\252\002\023DocumentExchange.V1'
   _globals['_GETEVIDENCEREQUEST']._serialized_start=61
-  _globals['_GETEVIDENCEREQUEST']._serialized_end=122
-  _globals['_GETEVIDENCERESPONSE']._serialized_start=124
-  _globals['_GETEVIDENCERESPONSE']._serialized_end=173
-  _globals['_EVIDENCESERVICE']._serialized_start=175
-  _globals['_EVIDENCESERVICE']._serialized_end=294
+  _globals['_GETEVIDENCEREQUEST']._serialized_end=147
+  _globals['_GETEVIDENCERESPONSE']._serialized_start=149
+  _globals['_GETEVIDENCERESPONSE']._serialized_end=198
+  _globals['_EVIDENCESERVICE']._serialized_start=200
+  _globals['_EVIDENCESERVICE']._serialized_end=319
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,11 @@ class GetEvidenceRequest(_message.Message):
 
     ENVELOPE_ID_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    WITHOUT_CONTENT_FIELD_NUMBER: _builtins.int
     envelope_id: _builtins.str
     """UUIDv7."""
+    without_content: _builtins.bool
+    """The parts stay out of the bundle, and so out of its index; the manifest has their digests."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only about these recipients; empty means all that the caller may see."""
@@ -37,10 +40,11 @@ class GetEvidenceRequest(_message.Message):
         *,
         envelope_id: _builtins.str = ...,
         recipients: _abc.Iterable[_builtins.str] | None = ...,
+        without_content: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_id", b"envelope_id", "recipients", b"recipients"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope_id", b"envelope_id", "recipients", b"recipients", "without_content", b"without_content"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
