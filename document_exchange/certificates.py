@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
@@ -156,10 +157,37 @@ class SealTrust:
             SealExpired: step 3.
             SealRevoked: step 4.
         """
+        return self._check(certificate, _SEAL, at, crls)
+
+    def check_time_stamping(
+        self, certificate: x509.Certificate, *, at: dt.datetime, crls: CrlPair | None
+    ) -> Identity:
+        """Which time-stamping service this is, if it was one of the exchange at the moment ``at``.
+
+        As ``check``, but its one purpose is timeStamping, critical (RFC 3161, section 2.3), and its
+        identity is a TSA of the centre.
+
+        Args:
+            certificate: the certificate that made the token.
+            at: the token's time, aware.
+            crls: the lists in force at that moment; None as for ``check``.
+
+        Raises:
+            SealNotTrusted, SealExpired, SealRevoked: as ``check`` does.
+        """
+        return self._check(certificate, _TIME_STAMPING, at, crls)
+
+    def _check(
+        self, certificate: x509.Certificate, use: _Use, at: dt.datetime, crls: CrlPair | None
+    ) -> Identity:
         # 1. and 2. The same at every moment, hence remembered.
-        whose = self._identity_of(certificate)
+        whose = self._identity_of(certificate, use)
         # 3. Periods.
-        for name, each in self._named(whose, certificate):
+        for name, each in (
+            (f"{use.name} {whose}", certificate),
+            ("the CA of the seals", self.seal_ca),
+            ("the root", self.root),
+        ):
             if not each.not_valid_before_utc <= at <= each.not_valid_after_utc:
                 raise SealExpired(
                     f"{name} was valid from {each.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ} to "
@@ -168,20 +196,11 @@ class SealTrust:
                 )
         # 4. Revocation.
         if crls is not None:
-            self._check_revocation(whose, certificate, at, crls)
+            self._check_revocation(use, whose, certificate, at, crls)
         return whose
 
-    def _named(
-        self, whose: Identity, certificate: x509.Certificate
-    ) -> tuple[tuple[str, x509.Certificate], ...]:
-        return (
-            (f"the seal {whose}", certificate),
-            ("the CA of the seals", self.seal_ca),
-            ("the root", self.root),
-        )
-
-    def _verify_chain(self, certificate: x509.Certificate) -> Identity:
-        if self._build_chain(certificate, [self.seal_ca], _SEAL_POLICY) != [
+    def _verify_chain(self, certificate: x509.Certificate, use: _Use) -> Identity:
+        if self._build_chain(certificate, [self.seal_ca], use.policy) != [
             certificate,
             self.seal_ca,
             self.root,
@@ -191,8 +210,8 @@ class SealTrust:
             whose = identity.of_certificate(certificate)
         except Unauthenticated as error:
             raise SealNotTrusted(f"the signing certificate names nobody: {error}") from error
-        if whose.kind not in (Kind.SEAL, Kind.CENTRE_SEAL):
-            raise SealNotTrusted(f"{whose} is not a seal", identity=str(whose))
+        if whose.kind not in use.kinds:
+            raise SealNotTrusted(f"{whose} is not {use.kind_name}", identity=str(whose))
         return whose
 
     def _build_chain(
@@ -224,11 +243,16 @@ class SealTrust:
             ) from why
 
     def _check_revocation(
-        self, whose: Identity, certificate: x509.Certificate, at: dt.datetime, crls: CrlPair
+        self,
+        use: _Use,
+        whose: Identity,
+        certificate: x509.Certificate,
+        at: dt.datetime,
+        crls: CrlPair,
     ) -> None:
         for name, revocable, issuer, crl in (
             ("the CA of the seals", self.seal_ca, self.root, crls.root_crl),
-            (f"the seal {whose}", certificate, self.seal_ca, crls.seal_crl),
+            (f"{use.name} {whose}", certificate, self.seal_ca, crls.seal_crl),
         ):
             revocations = self._revocations(crl.public_bytes(serialization.Encoding.DER), issuer)
             if not revocations.this_update <= at < revocations.next_update:
@@ -289,6 +313,11 @@ def _require_signing_only(_: Policy, __: x509.Certificate, value: x509.KeyUsage)
         raise ValueError("its key is for more than signatures")
 
 
+def _require_time_stamping(_: Policy, __: x509.Certificate, value: x509.ExtendedKeyUsage) -> None:
+    if list(value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+        raise ValueError("its purpose is not timeStamping alone")
+
+
 def _require_seal_purposes(_: Policy, __: x509.Certificate, value: x509.ExtendedKeyUsage) -> None:
     if frozenset(value) != SEAL_PURPOSES:
         raise ValueError("its purposes are not those of a seal")
@@ -311,4 +340,30 @@ _SEAL_POLICY = (
     .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signing_only)
     .require_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_seal_purposes)
     .require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+)
+_TIME_STAMPING_POLICY = (
+    ExtensionPolicy.permit_all()
+    .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, _refuse_ca)
+    .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_signing_only)
+    .require_present(x509.ExtendedKeyUsage, Criticality.CRITICAL, _require_time_stamping)
+    .require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """What a certificate of the seal CA is for: how to name it, and whose and how it must be."""
+
+    name: str
+    kind_name: str
+    kinds: frozenset[Kind]
+    policy: ExtensionPolicy
+
+
+_SEAL = _Use("the seal", "a seal", frozenset({Kind.SEAL, Kind.CENTRE_SEAL}), _SEAL_POLICY)
+_TIME_STAMPING = _Use(
+    "the time-stamping service",
+    "a time-stamping service",
+    frozenset({Kind.CENTRE_TSA}),
+    _TIME_STAMPING_POLICY,
 )

@@ -32,6 +32,7 @@
     │   │   ├── SealRevoked
     │   │   ├── SealOfAnotherUnit
     │   │   └── RevocationListNotInForce    the list that should clear the seal does not count then
+    │   ├── TimestampRefused              a time-stamp token, or the service that made it
     │   ├── TokenRefused                  an enrolment token that is of no use
     │   │   ├── TokenUnknown                never issued, or withdrawn
     │   │   ├── TokenExpired
@@ -47,6 +48,7 @@
     │   │   └── PartOutOfOrder              repeated, unknown or out of the manifest's order
     │   ├── EnvelopeConflict              envelope_id or doc_id was used for something else
     │   ├── ReceiptRefused                the receipt's bytes or fields
+    │   ├── EvidenceRefused               a bundle of evidence: its files or its index
     │   ├── EntriesChanged                the registry is not what the changes were decided upon
     │   └── StateConflict                 the state does not allow it; carries what won
     ├── VerificationFailed              what the other side sent does not verify (client side)
@@ -289,6 +291,13 @@ class RevocationListNotInForce(SignatureRefused):
     code = "REVOCATION_LIST_NOT_IN_FORCE"
 
 
+class TimestampRefused(Refused):
+    """The time-stamp is not acceptable."""
+
+    code = "TIMESTAMP_REFUSED"
+    grpc_status = "INVALID_ARGUMENT"
+
+
 class TokenRefused(Refused):
     """The enrolment token is of no use."""
 
@@ -384,6 +393,13 @@ class ReceiptRefused(Refused):
     """The receipt is not acceptable."""
 
     code = "RECEIPT_REFUSED"
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class EvidenceRefused(Refused):
+    """The bundle of evidence is not acceptable."""
+
+    code = "EVIDENCE_REFUSED"
     grpc_status = "INVALID_ARGUMENT"
 
 

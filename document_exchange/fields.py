@@ -106,6 +106,15 @@ DetailName = Annotated[
 LogOrigin = Annotated[
     str, _shape(r"[!-*,-~]{1,255}", "the origin of a log: 1 to 255 ASCII characters, no space or +")
 ]
+EvidencePath = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9-][A-Za-z0-9._-]*){0,7}\Z",
+        description="the path of a file in a bundle: at most 200 characters, names of A-Z, a-z, "
+        "0-9, dot, _ and - with / between them",
+    ),
+]
 
 FileName = Annotated[
     str,

@@ -1,4 +1,4 @@
-"""What a certificate revocation list says, once all of it has been checked.
+"""What a certificate revocation list says, once all of it has been checked, and which one counts.
 
 Source: RFC 5280, sections 5 and 6.3.3. Only complete lists by the issuing CA itself are accepted.
 """
@@ -6,14 +6,18 @@ Source: RFC 5280, sections 5 and 6.3.3. Only complete lists by the issuing CA it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from document_exchange.errors import SealNotTrusted
+from document_exchange.errors import SealNotTrusted, VerificationFailed
+
+_REMEMBERED_LISTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,62 @@ class Revocations:
     this_update: dt.datetime
     next_update: dt.datetime
     since: Mapping[int, dt.datetime]
+
+
+class Authorities(Protocol):
+    """The two whose lists belong together."""
+
+    root: x509.Certificate
+    seal_ca: x509.Certificate
+
+
+class RevocationLists:
+    """CRLs of any origin; whether they are genuine is checked where they are used."""
+
+    def __init__(self, lists: Iterable[bytes]) -> None:
+        """Read DER.
+
+        Raises:
+            VerificationFailed: one of them is no CRL.
+        """
+        self._lists = [_load(der) for der in lists]
+
+    def in_force(self, at: dt.datetime, trust: Authorities) -> CrlPair:
+        """The lists of the root and of the seal CA that were in force at ``at``.
+
+        Raises:
+            VerificationFailed: one of the two is not there.
+        """
+        return CrlPair(
+            self._of(trust.root, at, "the root"), self._of(trust.seal_ca, at, "the CA of the seals")
+        )
+
+    def _of(
+        self, issuer: x509.Certificate, at: dt.datetime, name: str
+    ) -> x509.CertificateRevocationList:
+        found = [
+            crl
+            for crl in self._lists
+            if crl.issuer == issuer.subject
+            and crl.next_update_utc is not None
+            and crl.last_update_utc <= at < crl.next_update_utc
+        ]
+        if not found:
+            raise VerificationFailed(
+                f"no revocation list of {name} that was in force at {at.isoformat()} came with it",
+                step="crls",
+            )
+        return max(found, key=lambda crl: crl.last_update_utc)
+
+
+@functools.lru_cache(_REMEMBERED_LISTS)
+def _load(der: bytes) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_der_x509_crl(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise VerificationFailed(
+            f"what should be a revocation list is none: {error}", step="crls"
+        ) from error
 
 
 def read_crl(der: bytes, issuer: x509.Certificate) -> Revocations:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from document_exchange.event import Event
+from document_exchange.evidence import Index
 from document_exchange.fields import MAX_INTEGER
 from document_exchange.manifest import Manifest
 from document_exchange.receipt import Admission, Receipt
@@ -26,6 +27,7 @@ _STRUCTS: Mapping[str, type[msgspec.Struct]] = {
     "receipt": Receipt,
     "admission": Admission,
     "event": Event,
+    "evidence": Index,
 }
 
 _VALUE = {

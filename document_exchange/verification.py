@@ -13,13 +13,15 @@ import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography import x509
 
+from document_exchange import event as events
 from document_exchange import manifest as manifests
 from document_exchange import receipt as receipts
 from document_exchange import refusal, signature, times, transitions
-from document_exchange.certificates import CrlPair, SealTrust
+from document_exchange.certificates import CrlPair
 from document_exchange.errors import (
     ExchangeError,
     ReceiptRefused,
@@ -39,6 +41,16 @@ from document_exchange.receipt import (
     Receipt,
     ReceiptType,
 )
+
+
+class Seals(Protocol):
+    """Who knows a seal: a ``SealTrust``, or what chooses one by certificate and moment."""
+
+    def check(
+        self, certificate: x509.Certificate, *, at: dt.datetime, crls: CrlPair | None
+    ) -> Identity:
+        """Whose seal it is, if it was one at ``at``; see ``SealTrust.check``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +84,14 @@ def verify_seals(
     manifest: Manifest,
     content: bytes,
     signatures: Sequence[bytes],
-    trust: SealTrust,
+    trust: Seals,
     *,
     at: dt.datetime,
     crls: CrlPair | None,
 ) -> tuple[tuple[Identity, x509.Certificate], ...]:
     """Every issuer has sealed the manifest, and nobody who has no part in it.
 
-    1. There are at most 32 signatures.
-    2. Each is a signature over exactly ``content``, by a certificate that was a seal at ``at``.
-    3. Each seal is of an issuer or of the sender, and no two are of one unit.
-    4. All seals are of one trust domain.
+    1. to 4. Those of ``verify_seals_so_far``.
     5. Every issuer's is there.
 
     What the caller must still do: have decoded ``manifest`` from these very bytes; decide whether
@@ -95,11 +104,42 @@ def verify_seals(
         Identity and certificate of each seal, in the order of ``signatures``.
 
     Raises:
+        SignatureRefused and its kinds: steps 1 to 4.
+        SignatureMissing: step 5; ``unit`` is the first issuer without a seal.
+    """
+    # 1. to 4. Each seal that is there.
+    seals = verify_seals_so_far(manifest, content, signatures, trust, at=at, crls=crls)
+    # 5. None is missing.
+    sealed_by = {whose.unit for whose, _ in seals}
+    for unit in manifest.document.issuers:
+        if unit not in sealed_by:
+            raise SignatureMissing(f"the seal of the issuer {unit} is missing", unit=unit)
+    return seals
+
+
+def verify_seals_so_far(
+    manifest: Manifest,
+    content: bytes,
+    signatures: Sequence[bytes],
+    trust: Seals,
+    *,
+    at: dt.datetime,
+    crls: CrlPair | None,
+) -> tuple[tuple[Identity, x509.Certificate], ...]:
+    """Nobody has sealed the manifest who has no part in it; issuers' seals may yet be missing.
+
+    1. There are at most 32 signatures.
+    2. Each is a signature over exactly ``content``, by a certificate that was a seal at ``at``.
+    3. Each seal is of an issuer or of the sender, and no two are of one unit.
+    4. All seals are of one trust domain.
+
+    Arguments, result and what the caller must still do: as ``verify_seals``.
+
+    Raises:
         SignatureInvalid, SealNotTrusted, SealExpired, SealRevoked: step 2; ``signature`` is the
             index of the signature, counted from 0.
         SealOfAnotherUnit: step 3; ``unit`` and ``signature`` say which.
         SignatureRefused: steps 1 and 4, or two seals of one unit.
-        SignatureMissing: step 5; ``unit`` is the first issuer without a seal.
     """
     # 1. Bounded before any is looked at.
     if len(signatures) > MAX_SIGNATURES:
@@ -132,17 +172,13 @@ def verify_seals(
     domains = {whose.trust_domain for whose, _ in seals.values()}
     if len(domains) > 1:
         raise SignatureRefused(f"the seals are of several trust domains: {sorted(domains)}")
-    # 5. None is missing.
-    for unit in manifest.document.issuers:
-        if unit not in seals:
-            raise SignatureMissing(f"the seal of the issuer {unit} is missing", unit=unit)
     return tuple(seals.values())
 
 
 def verify_receipt(
     receipt: Signed,
     manifest: Manifest,
-    trust: SealTrust,
+    trust: Seals,
     *,
     at: dt.datetime,
     crls: CrlPair | None,
@@ -193,7 +229,7 @@ def verify_envelope(
     content: bytes,
     signatures: Sequence[bytes],
     accepted: Signed,
-    trust: SealTrust,
+    trust: Seals,
     crls: CrlPair | None,
     *,
     recipient: str | None,
@@ -250,7 +286,7 @@ def verify_envelope(
 
 
 def verify_admission(
-    admission: Signed, receipt: Signed, trust: SealTrust, *, crls: CrlPair | None
+    admission: Signed, receipt: Signed, trust: Seals, *, crls: CrlPair | None
 ) -> Admission:
     """The centre has recorded exactly this receipt of a party, with this effect.
 
@@ -297,7 +333,7 @@ def verify_recorded(
     receipt: Signed,
     admission: Signed | None,
     manifest: Manifest,
-    trust: SealTrust,
+    trust: Seals,
     *,
     crls: CrlPair | None,
     expected_by: str | None,
@@ -334,11 +370,39 @@ def verify_recorded(
     return VerifiedReceipt(statement, recorded, recorded_at)
 
 
+def verify_leaf(
+    receipt: Receipt, admission: Admission | None, event: bytes, event_salt: bytes
+) -> None:
+    """The event is the one that the centre's statement commits to, and it is about that statement.
+
+    1. SHA-256(salt || event) is the leaf in the statement: the admission, or the centre's receipt.
+    2. The event decodes, and names the envelope, the recipient and the seq of the statement.
+
+    Raises:
+        VerificationFailed: ``step`` is ``leaf``.
+    """
+    statement = admission or receipt
+    # 1. The commitment.
+    try:
+        same = events.leaf(event_salt, event) == statement.leaf
+        # 2. What it is about.
+        found = events.decode(event)
+    except (ExchangeError, ValueError) as error:
+        raise VerificationFailed(f"the event of a statement: {error}", step="leaf") from error
+    about = (found.envelope_id, found.recipient, found.seq)
+    if not same or about != (receipt.envelope_id, receipt.recipient, statement.seq):
+        raise VerificationFailed(
+            "the event that came with a statement is not the one that it commits to",
+            step="leaf",
+            envelope_id=receipt.envelope_id,
+        )
+
+
 def _check_seal(
     signed: Signed,
     by: str,
     expected_by: str | None,
-    trust: SealTrust,
+    trust: Seals,
     *,
     at: dt.datetime,
     crls: CrlPair | None,

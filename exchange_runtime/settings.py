@@ -50,7 +50,7 @@ def load(
         cls: the settings.
         path: the TOML file.
         path_sections: sections whose strings all are paths.
-        paths: single settings that are paths.
+        paths: single settings that are paths; ``section.name`` where they are in a section.
 
     Raises:
         ConfigurationError: the file can't be read, or settings are missing, unknown or wrong; it
@@ -63,7 +63,11 @@ def load(
     for section in path_sections:
         if isinstance(found.get(section), dict):
             _make_absolute(found[section], found[section], path.parent)
-    _make_absolute(found, paths, path.parent)
+    for name in paths:
+        section, _, leaf = name.rpartition(".")
+        values = found.get(section) if section else found
+        if isinstance(values, dict):
+            _make_absolute(values, (leaf,), path.parent)
     try:
         return cls(**found)
     except ValidationError as error:

@@ -54,9 +54,9 @@ class StatementLedger(RecordingLedger, Protocol):
         self, envelope_id: str, recipient: str, receipt_id: str | None = None
     ) -> DeliveryPosition | None: ...
 
-    async def find_statement_of_type(
-        self, envelope_id: str, recipient: str, type_: ReceiptType
-    ) -> StatementRecord | None: ...
+    async def find_delivered(self, envelope_id: str, recipient: str) -> StatementRecord | None:
+        """DELIVERED since it was last offered."""
+        ...
 
     async def confirm_seen(
         self, unit: str, side: str, envelope_id: str, recipient: str, seq: int
@@ -85,13 +85,16 @@ class Acknowledger:
             StateConflict: the delivery is beyond that.
         """
         check_identifier(envelope_id)
+        reach("receipt.read")
 
         async def decide(position: DeliveryPosition) -> StatementRecord | None:
             return await self._confirm(principal, position, manifest_sha256)
 
-        return await self._decided(
+        record = await self._decided(
             envelope_id, principal.unit, ReceiptType.DELIVERED, None, None, decide
         )
+        reach("receipt.answered")
+        return record
 
     async def record_receipt(
         self, principal: Principal, content: bytes, signature_der: bytes
@@ -201,9 +204,7 @@ class Acknowledger:
                 "the confirmation is for another manifest", field="manifest_sha256"
             )
         if position.state is not State.PENDING:
-            earlier = await self.ledger.find_statement_of_type(
-                position.envelope_id, position.recipient, ReceiptType.DELIVERED
-            )
+            earlier = await self.ledger.find_delivered(position.envelope_id, position.recipient)
             if earlier is not None:
                 return earlier
         record = await self.recorder.own(position, ReceiptType.DELIVERED, principal)

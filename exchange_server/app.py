@@ -6,25 +6,30 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import structlog
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from document_exchange import certificates
+from document_exchange import certificates, offline
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import ConfigurationError
+from document_exchange.evidence import ROOT_CERTIFICATE, seal_ca_path, tsa_path
 from document_exchange.v1 import (
     admin_pb2,
     admin_pb2_grpc,
+    correspondence_pb2,
+    correspondence_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
+    evidence_pb2,
+    evidence_pb2_grpc,
     exchange_pb2,
     exchange_pb2_grpc,
 )
@@ -46,8 +51,12 @@ from exchange_server.administration import Comparer
 from exchange_server.attention import AttentionHub
 from exchange_server.budget import Budgets
 from exchange_server.config import BlobSettings, Settings
+from exchange_server.correspondence import Correspondence
+from exchange_server.deadlines import FurtherDues
 from exchange_server.deliver import Deliverer
 from exchange_server.directory import Directory
+from exchange_server.evidence import EvidenceCollector
+from exchange_server.expiry import Expiry
 from exchange_server.list_watch import LOOK_EVERY_S, ListWatch
 from exchange_server.own_certificates import OwnCertificates
 from exchange_server.positions import Positions
@@ -56,27 +65,37 @@ from exchange_server.quotas import Quotas
 from exchange_server.recent import RecentParts
 from exchange_server.recording import Recorder
 from exchange_server.registry import RegistryFollower
+from exchange_server.reminders import Reminders
 from exchange_server.route_check import RouteChecker
 from exchange_server.rpc.admin import AdminServicer
+from exchange_server.rpc.correspondence import CorrespondenceServicer
 from exchange_server.rpc.directory import DirectoryServicer
+from exchange_server.rpc.evidence import EvidenceServicer
 from exchange_server.rpc.exchange import ExchangeServicer
 from exchange_server.rpc.metering import method_kinds
 from exchange_server.seal_files import SealFiles
+from exchange_server.stamping import Stamper, external_judge, own_judge
 from exchange_server.statements import CentreSeal
 from exchange_server.storage.blobs import MinioBlobStore
 from exchange_server.storage.certificates import CertificatesOnPostgres
+from exchange_server.storage.correspondence import CorrespondenceOnPostgres
+from exchange_server.storage.deadlines import DeadlinesOnPostgres
 from exchange_server.storage.entries import EntriesOnPostgres
+from exchange_server.storage.evidence import EvidenceOnPostgres
 from exchange_server.storage.ledger import Ledger, ledger_database
+from exchange_server.storage.stamps import StampsOnPostgres
 from exchange_server.submit import Submitter
 from exchange_server.sweep import Sweeper, Swept
+from exchange_server.time_stamping_client import TimeStampingClient
 from exchange_server.track import Tracker
-from exchange_server.values import DeliveryPosition, Dues, NewStatement
+from exchange_server.values import NewStatement
 from exchange_server.watch import Watcher
 from exchange_server.who_am_i import WhoAmI
 
 log = structlog.get_logger(__name__)
 
 _DAY_S = 24 * 3600.0
+_LONGEST_TSA_CHAIN = 9
 _COUNT_S = 30.0
 """How often what is open in the ledger is counted for the metrics."""
 
@@ -84,9 +103,18 @@ _COUNT_S = 30.0
 class ExchangeServer:
     """One process of the exchange centre. It has no state of its own."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = system_clock,
+        deadline_clock: Clock | None = None,
+    ) -> None:
+        """``deadline_clock``: what deadlines are compared with; without it ``clock`` as well."""
         self._settings = settings
         self._clock = clock
+        self._deadline_clock = deadline_clock or clock
+        self._deadlines = settings.deadlines.rules()
         self._stack = AsyncExitStack()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -107,7 +135,8 @@ class ExchangeServer:
         """
         limits = self._settings.limits
         database = await self._open_database()
-        ledger = Ledger(database, longest_upload=limits.longest_upload)
+        stamp = bool(self._settings.timestamps.url)
+        ledger = Ledger(database, longest_upload=limits.longest_upload, stamp=stamp)
         await ledger.ensure_partitions()
         blobs = blob_store(self._settings.blobs)
         await blobs.probe()
@@ -159,9 +188,18 @@ class ExchangeServer:
         self._every(_DAY_S, partial(self._warn_before_end, seal))
         self._every(limits.sweep_interval_s, partial(sweeper.sweep, remove=True))
         self._certificates = OwnCertificates(CertificatesOnPostgres(database), registry)
-        exchange = self._exchange(ledger, blobs, registry, hub, guard, seal, quotas)
+        recorder = self._recorder(ledger, registry, hub, seal)
+        await self._follow_deadlines(DeadlinesOnPostgres(database), recorder)
+        if stamp:
+            await self._stamp(StampsOnPostgres(database), registry)
+        exchange = self._exchange(ledger, blobs, registry, hub, guard, seal, quotas, recorder)
         await self._listen(
-            guard, exchange, self._directory(registry, guard, quotas), self._admin(database)
+            guard,
+            exchange,
+            CorrespondenceServicer(Correspondence(CorrespondenceOnPostgres(database))),
+            self._evidence(ledger, EvidenceOnPostgres(database), registry, seal),
+            self._directory(registry, guard, quotas),
+            self._admin(database),
         )
 
     async def stop(self) -> None:
@@ -210,6 +248,68 @@ class ExchangeServer:
     async def _warn_before_end(self, seal: CentreSeal) -> None:
         seal.warn_before_end(self._clock())
 
+    def _recorder(
+        self, ledger: Ledger, registry: RegistryFollower, hub: AttentionHub, seal: CentreSeal
+    ) -> Recorder:
+        return Recorder(
+            ledger,
+            registry,
+            seal,
+            self._clock,
+            FurtherDues(self._deadlines, ledger),
+            partial(_statement_recorded, hub, self._documents),
+        )
+
+    async def _follow_deadlines(self, ledger: DeadlinesOnPostgres, recorder: Recorder) -> None:
+        """Say what is due, let expire what nobody will take, and count; all of it for ever."""
+        interval_s = self._settings.deadlines.interval_s
+        self._every(interval_s, Reminders(ledger, recorder, self._deadline_clock).run)
+        self._every(interval_s, Expiry(ledger, recorder).run)
+        count = partial(
+            _count_deadlines, ledger, metrics.DeadlineMetrics(self._metrics), self._deadline_clock
+        )
+        await count()
+        self._every(_COUNT_S, count)
+
+    @cached_property
+    def _external_tsa(self) -> tuple[x509.Certificate, ...]:
+        """Root first, of a time-stamping service that is not the exchange's own."""
+        path = self._settings.timestamps.ca
+        if path is None:
+            return ()
+        chain = certificates.load_chain_pem(_read(path))
+        roots = [each for each in chain if each.issuer == each.subject]
+        if len(roots) != 1:
+            raise ConfigurationError(f"{path} must hold exactly one root, it holds {len(roots)}")
+        if len(chain) > _LONGEST_TSA_CHAIN:
+            raise ConfigurationError(f"{path} holds more than {_LONGEST_TSA_CHAIN} certificates")
+        return (*roots, *(each for each in chain if each not in roots))
+
+    async def _stamp(self, ledger: StampsOnPostgres, registry: RegistryFollower) -> None:
+        """Have what the centre signs time-stamped, and count what waits; for ever."""
+        settings = self._settings.timestamps
+        shown = metrics.StampMetrics(self._metrics)
+        client = TimeStampingClient(settings.url, timeout_s=settings.timeout_s)
+        self._stack.callback(client.close)
+        chain = self._external_tsa
+        stamper = Stamper(
+            ledger,
+            client,
+            external_judge(chain, certificates.fingerprint(chain[0]))
+            if chain
+            else own_judge(self._trust, registry),
+            self._clock,
+            batch_size=settings.batch_size,
+            interval_s=settings.interval_s,
+            timeout_s=settings.timeout_s,
+            clock_tolerance_s=self._settings.limits.clock_tolerance_s,
+            failed=shown.failed,
+        )
+        self._every(settings.interval_s, stamper.run)
+        count = partial(_count_stamps, ledger, shown, self._clock)
+        await count()
+        self._every(min(_COUNT_S, settings.interval_s), count)
+
     def _exchange(
         self,
         ledger: Ledger,
@@ -219,6 +319,7 @@ class ExchangeServer:
         guard: Guard,
         seal: CentreSeal,
         quotas: Quotas,
+        recorder: Recorder,
     ) -> ExchangeServicer:
         limits = self._settings.limits
         trust = self._trust
@@ -228,14 +329,6 @@ class ExchangeServer:
         documents = self._documents
         recent = RecentParts(limits.recent_bytes, limits.recent_part_bytes)
         positions = Positions()
-        recorder = Recorder(
-            ledger,
-            registry,
-            seal,
-            self._clock,
-            _no_dues,
-            partial(_statement_recorded, hub, documents),
-        )
         return ExchangeServicer(
             Submitter(
                 ledger=ledger,
@@ -248,6 +341,7 @@ class ExchangeServer:
                 quotas=quotas,
                 clock=self._clock,
                 idle_timeout_s=limits.idle_timeout_s,
+                dues=self._deadlines.dues,
                 accepted=hub.envelope_accepted,
             ),
             Deliverer(
@@ -266,6 +360,33 @@ class ExchangeServer:
             [each.public_bytes(Encoding.DER) for each in (trust.seal_ca, trust.root)],
             limits.idle_timeout_s,
             documents,
+        )
+
+    def _evidence(
+        self,
+        ledger: Ledger,
+        evidence: EvidenceOnPostgres,
+        registry: RegistryFollower,
+        seal: CentreSeal,
+    ) -> EvidenceServicer:
+        authorities = {
+            ROOT_CERTIFICATE: self._trust.root.public_bytes(Encoding.DER),
+            seal_ca_path(): self._trust.seal_ca.public_bytes(Encoding.DER),
+        }
+        return EvidenceServicer(
+            EvidenceCollector(
+                ledger,
+                evidence,
+                registry,
+                seal,
+                self._clock,
+                authorities,
+                {
+                    tsa_path(number): each.public_bytes(Encoding.DER)
+                    for number, each in enumerate(self._external_tsa, 1)
+                },
+                offline.texts(),
+            )
         )
 
     def _directory(
@@ -289,16 +410,22 @@ class ExchangeServer:
         self,
         guard: Guard,
         exchange: ExchangeServicer,
+        correspondence: CorrespondenceServicer,
+        evidence: EvidenceServicer,
         directory: DirectoryServicer,
         admin: AdminServicer,
     ) -> None:
         server = grpc.aio.server(interceptors=(guard,), options=_options(self._settings))
         exchange_pb2_grpc.add_ExchangeServiceServicer_to_server(exchange, server)
+        correspondence_pb2_grpc.add_CorrespondenceServiceServicer_to_server(correspondence, server)
+        evidence_pb2_grpc.add_EvidenceServiceServicer_to_server(evidence, server)
         directory_pb2_grpc.add_DirectoryServiceServicer_to_server(directory, server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = [
             exchange_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name,
+            correspondence_pb2.DESCRIPTOR.services_by_name["CorrespondenceService"].full_name,
+            evidence_pb2.DESCRIPTOR.services_by_name["EvidenceService"].full_name,
             directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
             admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
         ]
@@ -329,10 +456,6 @@ class ExchangeServer:
         self._tasks.add(asyncio.create_task(every(interval_s, "background_step_failed", step)))
 
 
-async def _no_dues(position: DeliveryPosition, at: datetime) -> Dues:
-    return Dues(None, None)
-
-
 def _statement_recorded(
     hub: AttentionHub, documents: metrics.DocumentMetrics, statement: NewStatement
 ) -> None:
@@ -345,6 +468,19 @@ def _statement_recorded(
 
 async def _count_open(ledger: Ledger, documents: metrics.DocumentMetrics) -> None:
     documents.open_deliveries(await ledger.open_deliveries())
+
+
+async def _count_deadlines(
+    ledger: DeadlinesOnPostgres, shown: metrics.DeadlineMetrics, clock: Clock
+) -> None:
+    now = clock()
+    shown.standing(await ledger.standing(now), now)
+
+
+async def _count_stamps(
+    ledger: StampsOnPostgres, shown: metrics.StampMetrics, clock: Clock
+) -> None:
+    shown.standing(await ledger.standing(), clock())
 
 
 def blob_store(settings: BlobSettings) -> MinioBlobStore:

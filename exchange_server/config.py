@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from collections.abc import Callable
+from datetime import date, time, timedelta
 from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from document_exchange.document import Urgency
 from exchange_runtime import settings
 from exchange_runtime.settings import Section, ServiceSettings
+from exchange_server.deadlines import Allowance, DeadlineRules
+from exchange_server.workdays import OfficeHours, Period, national_workdays, parse_period
 
 MIB = 1024 * 1024
 
@@ -106,6 +113,125 @@ class Limits(Section):
         return timedelta(seconds=self.longest_upload_s)
 
 
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """Keeps a setting as it is written, if it can be read."""
+
+    def checked(text: str) -> str:
+        check(text)
+        return text
+
+    return AfterValidator(checked)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"this host knows no time zone {name!r}") from error
+
+
+def _period(text: str) -> Period | None:
+    return parse_period(text) if text else None
+
+
+def _time_of_day(text: str) -> time:
+    if len(text) != len("09:00"):
+        raise ValueError(f"{text!r} is no time of day: write it as 09:00")
+    return time.fromisoformat(text)
+
+
+_PeriodText = Annotated[str, _checked(_period)]
+"""As ``30 min``, ``2 h`` or ``1 workday``; empty: none."""
+_TimeText = Annotated[str, _checked(_time_of_day)]
+
+
+class Deadlines(Section):
+    """By when documents are to be signed for and answered, and when offices are at work."""
+
+    sign_extra_urgent: _PeriodText = "30 min"
+    sign_urgent: _PeriodText = "2 h"
+    sign_normal: _PeriodText = "1 workday"
+    remind_sign_extra_urgent: _PeriodText = "10 min"
+    """How long before the end."""
+    remind_sign_urgent: _PeriodText = "30 min"
+    remind_sign_normal: _PeriodText = "4 h"
+    reply_extra_urgent: _PeriodText = "1 workday"
+    reply_urgent: _PeriodText = "2 workdays"
+    reply_normal: _PeriodText = "5 workdays"
+    remind_reply: _PeriodText = "1 workday"
+    around_the_clock: bool = True
+    """Hours and minutes run at once; otherwise from the next opening."""
+    # A host may know no zones at all, so that even the default has to be looked at.
+    time_zone: Annotated[str, _checked(_zone)] = Field(
+        default="Asia/Shanghai", validate_default=True
+    )
+    opens: _TimeText = "09:00"
+    closes: _TimeText = "17:00"
+    country: Annotated[str, _checked(national_workdays)] = "CN"
+    """Whose public holidays and working weekends count."""
+    days_off: tuple[date, ...] = ()
+    workdays: tuple[date, ...] = ()
+    """Days that are worked, whatever else says that they are not."""
+    interval_s: float = Field(default=5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_hours(self) -> Deadlines:
+        if _time_of_day(self.opens) >= _time_of_day(self.closes):
+            raise ValueError("closes must be later than opens")
+        return self
+
+    def rules(self) -> DeadlineRules:
+        """The deadlines that these settings give."""
+        hours = OfficeHours(
+            zone=_zone(self.time_zone),
+            opens=_time_of_day(self.opens),
+            closes=_time_of_day(self.closes),
+            is_workday=national_workdays(
+                self.country, days_off=self.days_off, workdays=self.workdays
+            ),
+        )
+
+        def allowance(within: str, remind_before: str) -> Allowance:
+            return Allowance(_period(within), _period(remind_before))
+
+        return DeadlineRules(
+            hours=hours,
+            sign={
+                Urgency.EXTRA_URGENT: allowance(
+                    self.sign_extra_urgent, self.remind_sign_extra_urgent
+                ),
+                Urgency.URGENT: allowance(self.sign_urgent, self.remind_sign_urgent),
+                Urgency.NORMAL: allowance(self.sign_normal, self.remind_sign_normal),
+            },
+            reply={
+                Urgency.EXTRA_URGENT: allowance(self.reply_extra_urgent, self.remind_reply),
+                Urgency.URGENT: allowance(self.reply_urgent, self.remind_reply),
+                Urgency.NORMAL: allowance(self.reply_normal, self.remind_reply),
+            },
+            around_the_clock=self.around_the_clock,
+        )
+
+
+def _web_address(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[!-~]+", url, re.ASCII):
+        raise ValueError(f"{url!r} is no address of a time-stamping service: http(s)://…")
+    return url
+
+
+class TimeStamps(Section):
+    """Where the time-stamps on the centre's signatures come from."""
+
+    url: Annotated[str, _checked(_web_address)] = ""
+    """Of a time-stamping service (RFC 3161); empty: there are no time-stamps."""
+    ca: Path | None = None
+    """PEM: the root of another service than the exchange's own, and what stands below it."""
+    interval_s: float = Field(default=5.0, gt=0)
+    """How often what has gathered becomes a batch."""
+    batch_size: int = Field(default=1000, ge=1, le=10_000)
+    timeout_s: float = Field(default=10.0, gt=0)
+    """How long the service may take to answer."""
+
+
 class Settings(ServiceSettings):
     """All settings. In the environment: ``EXCHANGE_SERVER_LEDGER__DSN`` and the like."""
 
@@ -121,6 +247,8 @@ class Settings(ServiceSettings):
     blobs: BlobSettings
     metrics: Metrics = Metrics()
     limits: Limits = Limits()
+    deadlines: Deadlines = Field(default_factory=Deadlines)
+    timestamps: TimeStamps = TimeStamps()
     log_level: str = "INFO"
 
 
@@ -131,4 +259,6 @@ def load(path: Path) -> Settings:
         ConfigurationError: the file can't be read, or settings are missing, unknown or wrong; it
             names all of them.
     """
-    return settings.load(Settings, path, path_sections=("tls", "seal", "trust"))
+    return settings.load(
+        Settings, path, path_sections=("tls", "seal", "trust"), paths=("timestamps.ca",)
+    )

@@ -111,6 +111,7 @@ class Deliverer:
                     own.state,
                     own.seq,
                     accepted.manifest_sha256.hex(),
+                    own.withdrawal_requested,
                 )
             )
         return found

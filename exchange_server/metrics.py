@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from document_exchange.receipt import State
+from document_exchange.receipt import DeadlineKind, State
 from exchange_runtime.clock import Clock
 from exchange_runtime.database import Database
 from exchange_runtime.metrics import gauge, show_followed
 from exchange_server.budget import Budgets
 from exchange_server.registry import Registry, RegistryFollower
+from exchange_server.stamping import StampsStanding
+from exchange_server.values import DeadlinesStanding
 
 _SOON = timedelta(days=10)
 """A third of a system certificate's life: those that end sooner were not renewed in time."""
@@ -76,6 +78,80 @@ class DocumentMetrics:
         counts = dict(found)
         for state in _OPEN_STATES:
             self._deliveries.labels(state.value).set(counts.get(state.value, 0))
+
+
+class DeadlineMetrics:
+    """What the whole ledger has of deadlines, whichever process counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._open = Gauge(
+            "exchange_deadlines_open",
+            "Deadlines that count and were not said to be overdue, by kind, in the whole ledger.",
+            ("kind",),
+            registry=registry,
+        )
+        self._overdue = Gauge(
+            "exchange_deadlines_overdue",
+            "Deadlines that have passed and still count, by kind, in the whole ledger.",
+            ("kind",),
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "exchange_deadlines_lag_seconds",
+            "For how long a reminder or OVERDUE has been due that no process has recorded.",
+            registry=registry,
+        )
+
+    def standing(self, found: Iterable[DeadlinesStanding], now: datetime) -> None:
+        """What the ledger has of each kind."""
+        kinds = {each.kind: each for each in found}
+        for kind in DeadlineKind:
+            standing = kinds.get(kind)
+            self._open.labels(kind.value).set(standing.open if standing else 0)
+            self._overdue.labels(kind.value).set(standing.overdue if standing else 0)
+        waiting = [each.waiting_since for each in kinds.values() if each.waiting_since]
+        self._lag.set((now - min(waiting)).total_seconds() if waiting else 0.0)
+
+
+class StampMetrics:
+    """What of the centre's signatures awaits a time-stamp, in the whole ledger; own failures."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._queued = Gauge(
+            "exchange_stamps_queued",
+            "Signatures of the centre that are in no batch yet.",
+            registry=registry,
+        )
+        self._open = Gauge(
+            "exchange_stamp_batches_open", "Batches without a time-stamp.", registry=registry
+        )
+        self._age = Gauge(
+            "exchange_stamps_waiting_seconds",
+            "For how long the oldest signature without a time-stamp has waited; 0: none waits.",
+            registry=registry,
+        )
+        self._last = Gauge(
+            "exchange_stamps_last_timestamp_seconds",
+            "The time of the last time-stamp, as Unix time; 0: there is none.",
+            registry=registry,
+        )
+        self._failures = Counter(
+            "exchange_stamp_failures",
+            "Times that this process asked for a time-stamp and got none that is acceptable.",
+            registry=registry,
+        )
+
+    def failed(self) -> None:
+        """A batch got no token."""
+        self._failures.inc()
+
+    def standing(self, found: StampsStanding, now: datetime) -> None:
+        """What the ledger has."""
+        self._queued.set(found.queued)
+        self._open.set(found.open_batches)
+        waiting = (now - found.waiting_since).total_seconds() if found.waiting_since else 0.0
+        self._age.set(max(waiting, 0.0))
+        self._last.set(found.stamped_at.timestamp() if found.stamped_at else 0.0)
 
 
 def show_registry(metrics: CollectorRegistry, follower: RegistryFollower, clock: Clock) -> None:

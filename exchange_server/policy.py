@@ -24,6 +24,8 @@ from exchange_server.registry import Registry, RegistryFollower, Unit
 
 _ADMIN = "/document_exchange.v1.AdminService/"
 _EXCHANGE = "/document_exchange.v1.ExchangeService/"
+_CORRESPONDENCE = "/document_exchange.v1.CorrespondenceService/"
+_EVIDENCE = "/document_exchange.v1.EvidenceService/"
 _DIRECTORY = "/document_exchange.v1.DirectoryService/"
 _HEALTH = "/grpc.health.v1.Health/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
@@ -46,6 +48,9 @@ ALLOWED: Mapping[str, Allowed] = {
     _EXCHANGE + "TrackEnvelope": _UNITS,
     _EXCHANGE + "ListSubmissions": _UNITS,
     _EXCHANGE + "WatchSubmissions": _UNITS,
+    _CORRESPONDENCE + "GetThread": _UNITS,
+    _CORRESPONDENCE + "GetCirculation": _UNITS,
+    _EVIDENCE + "GetEvidence": _UNITS,
     _DIRECTORY + "ListUnits": _EVERYBODY,
     _DIRECTORY + "GetUnit": _EVERYBODY,
     _DIRECTORY + "ListGroups": _EVERYBODY,

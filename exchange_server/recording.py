@@ -57,11 +57,9 @@ class RecordingLedger(Protocol):
         self, envelope_id: str, recipient: str, receipt_id: str
     ) -> StatementRecord | None: ...
 
-    async def find_deciding_statement(
-        self, envelope_id: str, recipient: str
-    ) -> StatementRecord | None:
-        """The last one that changed where the delivery stands."""
-        ...
+    async def find_statement_at(
+        self, envelope_id: str, recipient: str, seq: int
+    ) -> StatementRecord | None: ...
 
     async def record(self, statement: NewStatement) -> Outcome: ...
 
@@ -89,6 +87,10 @@ class Recorder:
     """The deadlines of a delivery that is offered again at a moment."""
     recorded: Callable[[NewStatement], None]
     """Told of each statement once it is in the ledger: a hint for watches, a count for metrics."""
+
+    def check(self) -> None:
+        """Raise Unavailable if nothing could be signed now."""
+        self.seal.check(self.clock())
 
     async def own(
         self,
@@ -218,8 +220,9 @@ class Recorder:
         try:
             after = transitions.step(standing, type_, reason).state
         except StateConflict as conflict:
-            won = await self.ledger.find_deciding_statement(
-                position.envelope_id, position.recipient
+            # Of the same position: the delivery may have moved on since.
+            won = await self.ledger.find_statement_at(
+                position.envelope_id, position.recipient, position.decided_seq
             )
             if won is None:
                 raise
@@ -253,6 +256,7 @@ class Recorder:
         if outcome.code != "RECORDED":
             raise _refusal(outcome, statement)
         self.recorded(statement)
+        reach("receipt.told")
         return True
 
 

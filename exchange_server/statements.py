@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -199,6 +199,11 @@ class CentreSeal:
             event.at,
         )
 
+    def index(self, about: Callable[[str], bytes], at: datetime) -> SignedByCentre:
+        """The index of a bundle of evidence: what ``about`` writes, given who signs it."""
+        seal = self._in_use
+        return self._sign_bytes(seal, about(seal.identity), at)
+
     def check(self, at: datetime) -> None:
         """Raise Unavailable if a signature of this moment would not be accepted."""
         self._check(self._in_use, at)
@@ -209,8 +214,10 @@ class CentreSeal:
             raise Unavailable(f"the centre can't sign: {fault}")
 
     def _sign(self, seal: _InUse, statement: Receipt | Admission, at: datetime) -> SignedByCentre:
+        return self._sign_bytes(seal, receipt.encode(statement), at)
+
+    def _sign_bytes(self, seal: _InUse, content: bytes, at: datetime) -> SignedByCentre:
         self._check(seal, at)
-        content = receipt.encode(statement)
         made = signature.sign(content, seal.signer, at=at)
         return SignedByCentre(content, made, seal.fingerprint)
 

@@ -56,10 +56,8 @@ from exchange_server.values import (
 
 log = structlog.get_logger(__name__)
 
-OLDEST = timedelta(days=45)
-"""How long before now the time inside an envelope_id may lie."""
 AHEAD = timedelta(minutes=10)
-"""How far ahead of our clock it may be."""
+"""How far ahead of our clock the time inside an envelope_id may be."""
 _DECISIONS = 4
 """How often it is decided whether a document may be sent, the directory changing each time."""
 _REACH_TIMEOUT_S = 5.0
@@ -71,10 +69,11 @@ class SubmissionLedger(Protocol):
 
     async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None: ...
 
-    async def find_fault(
-        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
-    ) -> str:
-        """EXISTS, DOC_ID_TAKEN, EARLIER_UNKNOWN, or "" if nothing stands against it."""
+    async def find_fault(self, submitted: Manifest) -> str:
+        """What stands against it already; "" if nothing does.
+
+        EXISTS, DOC_ID_TAKEN, EARLIER_UNKNOWN, VOIDS_UNKNOWN or REPLY_TO_UNKNOWN, as ``accept``.
+        """
         ...
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome: ...
@@ -117,6 +116,8 @@ class Submitter:
     quotas: Quotas
     clock: Clock
     idle_timeout_s: float
+    dues: Callable[[Manifest, datetime], Dues]
+    """The deadlines of a document that is accepted at a moment."""
     accepted: Callable[[str, Sequence[str]], None]
     """Told (envelope_id, recipients) after each acceptance; a hint for those who watch."""
 
@@ -140,9 +141,7 @@ class Submitter:
         # 2. The sender.
         policy.check_sender(principal, document)
         # 3. Accepted before?
-        known = await self.ledger.find_fault(
-            document.sender, document.document.doc_id, _earlier(document), document.envelope_id
-        )
+        known = await self.ledger.find_fault(document)
         if known == "EXISTS":
             earlier = await self._accepted_before(document.envelope_id, principal, manifest_bytes)
             if earlier is not None:
@@ -271,7 +270,7 @@ class Submitter:
             event=event,
             root_crl=permitted.root_crl.number,
             seal_crl=permitted.seal_crl.number,
-            dues=Dues(None, None),
+            dues=self.dues(document, now),
         )
 
     def _accepted(self, acceptance: Acceptance, document: Manifest) -> Submitted:
@@ -324,17 +323,13 @@ def check_envelope_id(envelope_id: str, now: datetime) -> None:
         EnvelopeIdOutOfRange
     """
     made_at = codes.uuid7_time(envelope_id)
-    if not now - OLDEST <= made_at <= now + AHEAD:
+    if not now - codes.MAX_ENVELOPE_AGE <= made_at <= now + AHEAD:
         raise EnvelopeIdOutOfRange(
             f"envelope_id {envelope_id} is of {made_at:%Y-%m-%d %H:%M} UTC: it must be of the last "
-            f"{OLDEST.days} days; check the clock and make a new one",
+            f"{codes.MAX_ENVELOPE_AGE.days} days; check the clock and make a new one",
             field="envelope_id",
             value=envelope_id,
         )
-
-
-def _earlier(document: Manifest) -> list[str]:
-    return sorted({e for e in (document.supersedes, document.refers_to) if e is not None})
 
 
 def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:

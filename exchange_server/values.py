@@ -122,6 +122,8 @@ class DeliveryPosition:
     withdrawal_requested: bool = False
     recorded: bool = False
     """Whether the receipt in question has been recorded already."""
+    decided_seq: int = 0
+    """The last statement that changed where it stands; urging it, for one, does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,18 @@ class Dues:
 
     sign: Due | None
     reply: Due | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinesStanding:
+    """How many deadlines of a kind still count, in the whole ledger."""
+
+    kind: DeadlineKind
+    open: int
+    """Not said to be overdue."""
+    overdue: int
+    waiting_since: datetime | None
+    """Since when a reminder or OVERDUE is due that nobody has recorded; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from document_exchange.certificates import fingerprint
 from document_exchange.errors import ExchangeError, NotFound, StateConflict
 from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import Admission, Receipt, ReceiptType, State
-from document_exchange.transitions import after
+from document_exchange.transitions import Standing, step
 from document_exchange.v1 import (
     directory_pb2,
     directory_pb2_grpc,
@@ -50,6 +50,7 @@ from tests.pki_for_tests import (
 
 DAY = dt.timedelta(days=1)
 CHUNK_BYTES = 64 * 1024
+PENDING = Standing(State.PENDING)
 
 
 def now() -> dt.datetime:
@@ -82,8 +83,21 @@ class Held:
     signatures: list[bytes]
     accepted: envelope_pb2.Statement
     parts: dict[str, bytes]
-    state: State = State.PENDING
+    standing: Standing = PENDING
     statements: list[envelope_pb2.Statement] = field(default_factory=list)
+    decided_by: envelope_pb2.Statement | None = None
+    """The last statement that changed where it stands."""
+
+    @property
+    def state(self) -> State:
+        assert self.standing.state is not None
+        return self.standing.state
+
+    def record(self, statement: envelope_pb2.Statement, standing: Standing) -> None:
+        if standing != self.standing:
+            self.decided_by = statement
+        self.standing = standing
+        self.statements.append(statement)
 
 
 class ScriptedCentre(
@@ -96,6 +110,8 @@ class ScriptedCentre(
         self.faults = Faults()
         self.calls: list[str] = []
         self.offsets: list[int] = []
+        self.handed_in: list[bytes] = []
+        """Every receipt, however often and whatever became of it."""
         self.held: dict[str, Held] = {}
         self.watches: queue.Queue[list[exchange_pb2.WatchDeliveriesResponse]] = queue.Queue()
         self._lock = threading.Lock()
@@ -128,6 +144,7 @@ class ScriptedCentre(
         self.faults = Faults()
         self.calls.clear()
         self.offsets.clear()
+        self.handed_in.clear()
         self.held.clear()
         self._submissions = 0
 
@@ -261,15 +278,17 @@ seal_key = "seal.key"
         return exchange_pb2.ConfirmDeliveryResponse(delivered=self._shown(held.statements[0]))
 
     def RecordReceipt(self, request: Any, context: Any) -> exchange_pb2.RecordReceiptResponse:
+        self.handed_in.append(request.receipt.content)
         made = receipt.decode_receipt(request.receipt.content)
         held = self._find(made.envelope_id, context)
         recorded = [each for each in held.statements if each.receipt == request.receipt]
         if not recorded:
             try:
-                state = after(held.state, made.type, made.reason_code)
+                standing = step(held.standing, made.type, made.reason_code)
             except StateConflict as error:
-                _abort(context, error)
-            recorded = [self._admit(held, made, request.receipt, state)]
+                _abort(context, self._with_what_won(held, error))
+                raise
+            recorded = [self._admit(held, made, request.receipt, standing)]
         self._said("RecordReceipt", context)
         return exchange_pb2.RecordReceiptResponse(statement=self._shown(recorded[0]))
 
@@ -385,7 +404,7 @@ seal_key = "seal.key"
 
     def _record_own(self, held: Held, kind: ReceiptType) -> None:
         recipient, seq = held.manifest.recipients[0].unit, len(held.statements) + 1
-        state = after(held.state, kind, None)
+        standing = step(held.standing, kind, None)
         made, salt, leaf = self._event(held.manifest, kind.value, recipient, seq)
         signed = self._sign(
             Receipt(
@@ -399,16 +418,27 @@ seal_key = "seal.key"
                 at=times.format_time(now()),
                 seq=seq,
                 state_before=held.state,
-                state_after=state,
+                state_after=standing.state,
                 leaf=leaf,
             )
         )
-        held.state = state
-        held.statements.append(envelope_pb2.Statement(receipt=signed, event=made, event_salt=salt))
+        statement = envelope_pb2.Statement(receipt=signed, event=made, event_salt=salt)
+        held.record(statement, standing)
+
+    def _with_what_won(self, held: Held, error: StateConflict) -> StateConflict:
+        if held.decided_by is None:
+            return error
+        won = self._shown(held.decided_by)
+        winning = (
+            *(won.receipt.content, won.receipt.signature),
+            *(won.admission.content, won.admission.signature),
+        )
+        return StateConflict(error.message, winning, **error.attributes)
 
     def _admit(
-        self, held: Held, made: Receipt, signed: envelope_pb2.SignedBytes, state: State
+        self, held: Held, made: Receipt, signed: envelope_pb2.SignedBytes, standing: Standing
     ) -> envelope_pb2.Statement:
+        assert standing.state is not None
         recipient, seq = held.manifest.recipients[0].unit, len(held.statements) + 1
         happened, salt, leaf = self._event(held.manifest, made.type.value, recipient, seq)
         admission = self._sign(
@@ -420,17 +450,16 @@ seal_key = "seal.key"
                 recipient=recipient,
                 seq=seq,
                 state_before=held.state,
-                state_after=state,
+                state_after=standing.state,
                 recorded_at=times.format_time(now()),
                 by=CENTRE_SEAL_ID,
                 leaf=leaf,
             )
         )
-        held.state = state
         statement = envelope_pb2.Statement(
             receipt=signed, admission=admission, event=happened, event_salt=salt
         )
-        held.statements.append(statement)
+        held.record(statement, standing)
         return statement
 
     def _event(

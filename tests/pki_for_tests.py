@@ -131,7 +131,8 @@ def make_certificate(
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
     digest = hashes.SHA384() if isinstance(issuing_key.curve, ec.SECP384R1) else hashes.SHA256()
-    return Holder(builder.sign(issuing_key, digest), own_key)
+    # Deterministic (RFC 6979), so that fixed keys and serials give fixed files.
+    return Holder(builder.sign(issuing_key, digest, ecdsa_deterministic=True), own_key)
 
 
 def make_authority(
@@ -144,6 +145,7 @@ def make_authority(
     usage: x509.KeyUsage | None = None,
     not_before: dt.datetime = NOW - 365 * DAY,
     not_after: dt.datetime = NOW + 3650 * DAY,
+    serial: int | None = None,
 ) -> Holder:
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=True, path_length=path_length), True),
@@ -158,6 +160,7 @@ def make_authority(
         extensions=extensions,
         not_before=not_before,
         not_after=not_after,
+        serial=serial,
     )
 
 
@@ -173,6 +176,8 @@ def make_leaf(
     further_extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
     not_before: dt.datetime = NOW - 30 * DAY,
     not_after: dt.datetime = NOW + 335 * DAY,
+    serial: int | None = None,
+    purposes_critical: bool = False,
 ) -> Holder:
     """An end entity's certificate as the profiles have it; ``identity`` becomes its only URI."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
@@ -184,7 +189,7 @@ def make_leaf(
         ),
     ]
     if purposes:
-        extensions.append((x509.ExtendedKeyUsage(purposes), False))
+        extensions.append((x509.ExtendedKeyUsage(purposes), purposes_critical))
     return make_certificate(
         identity.rsplit("/", 3)[-3],
         issuer=issuer,
@@ -193,6 +198,7 @@ def make_leaf(
         extensions=[*extensions, *further_extensions],
         not_before=not_before,
         not_after=not_after,
+        serial=serial,
     )
 
 
@@ -211,6 +217,7 @@ def make_crl(
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
     entry_extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
     signing_key: ec.EllipticCurvePrivateKey | None = None,
+    number: int = 1,
 ) -> x509.CertificateRevocationList:
     """A full CRL of ``issuer``; ``signing_key`` of another makes a forged one."""
     key = signing_key or issuer.key
@@ -219,7 +226,7 @@ def make_crl(
         .issuer_name(issuer.certificate.subject)
         .last_update(this_update)
         .next_update(next_update)
-        .add_extension(x509.CRLNumber(1), False)
+        .add_extension(x509.CRLNumber(number), False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False
         )
@@ -235,7 +242,7 @@ def make_crl(
         builder = builder.add_revoked_certificate(entry.build())
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
-    return builder.sign(key, hashes.SHA256())
+    return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True)
 
 
 @dataclass

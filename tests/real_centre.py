@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import secrets
 import subprocess
@@ -185,11 +186,15 @@ class CentreInside:
 
     @asynccontextmanager
     async def second_server(
-        self, log: Path, more_settings: str = ""
+        self,
+        log: Path,
+        more_settings: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[subprocess.Popen[bytes]]:
         """Another ``exchange-server run`` over the same stores; ``address`` is then its own.
 
-        So a test may end it, see its exit code, or give it other settings. Killed at the end.
+        So a test may end it, see its exit code, or give it other settings, or more variables in
+        its environment. Killed at the end.
         """
         settings = Path(self.description["settings"])
         second = settings.with_name("second.toml")
@@ -199,7 +204,12 @@ class CentreInside:
         command = [sys.executable, "-m", "exchange_server", "run", "--config", str(second)]
         with (
             log.open("wb") as output,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output) as server,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env={**os.environ, **(environment or {})},
+            ) as server,
         ):
             try:
                 said = await _listening(server)

@@ -49,9 +49,9 @@ class Acts:
 
     def __init__(self, layout: Layout, journal: Journal, keyring: KeyRing, clock: Clock) -> None:
         self.register = Register()
-        self._layout = layout
+        self.layout = layout
+        self.keyring = keyring
         self._journal = journal
-        self._keyring = keyring
         self._clock = clock
 
     @contextlib.contextmanager
@@ -70,11 +70,11 @@ class Acts:
     @property
     def has_passphrase(self) -> bool:
         """Whether the keys can be opened at all."""
-        return self._keyring.has_passphrase
+        return self.keyring.has_passphrase
 
     def open_key(self, name: str) -> None:
         """Raise KeyUnusable unless this authority's key can be opened."""
-        self._keyring.key(name, self.register.authority(name).certificate)
+        self.keyring.key(name, self.register.authority(name).certificate)
 
     def now(self) -> datetime:
         """The authority's time, in UTC."""
@@ -143,7 +143,7 @@ class Acts:
             ConfigurationError: the files can't be written.
         """
         issuer = self.register.authority(name).certificate
-        key = self._keyring.key(name, issuer)
+        key = self.keyring.key(name, issuer)
         now = self.now()
         number = self.register.last_number(name) + 1
         revocations = list(self.register.revoked_by(name))
@@ -158,14 +158,14 @@ class Acts:
         try:
             crl = crls.sign(issuer, key, number, now, revocations)
             der = crl.public_bytes(_DER)
-            files.write(self._layout.numbered_crl(name, number), der, mode=files.PUBLIC)
+            files.write(self.layout.numbered_crl(name, number), der, mode=files.PUBLIC)
         except Exception as error:
             self._record([self._failed(intent.operation, error)])
             raise
         digest = hashlib.sha256(der).hexdigest()
         at = times.format_time(self.now())
         self._record([CrlIssued(at=at, operation=intent.operation, sha256=digest)])
-        files.write(self._layout.crl(name), der, mode=files.PUBLIC, replace=True)
+        files.write(self.layout.crl(name), der, mode=files.PUBLIC, replace=True)
         return crl
 
     def _record(self, entries: Sequence[Entry]) -> None:
@@ -175,11 +175,11 @@ class Acts:
     def _open_key(self, linted: LintedCertificate) -> None:
         name = linted.draft.profile.issuer
         if linted.draft.issuer is not None:  # the root's own key was made just now
-            self._keyring.key(name, linted.draft.issuer)
+            self.keyring.key(name, linted.draft.issuer)
 
     def _signed(self, linted: LintedCertificate) -> x509.Certificate:
         draft = linted.draft
-        key = self._keyring.key(draft.profile.issuer, draft.issuer or linted.specimen)
+        key = self.keyring.key(draft.profile.issuer, draft.issuer or linted.specimen)
         certificate = draft.builder.sign(key, signature_hash(draft.signing_curve))
         if certificate.tbs_certificate_bytes != linted.tbs:
             raise InternalError("what was signed is not what was linted")

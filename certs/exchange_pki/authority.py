@@ -30,6 +30,7 @@ from exchange_pki.keys import KeyRing, Passphrase, key_sha256
 from exchange_pki.layout import Layout
 from exchange_pki.lint import LintedCertificate, lint
 from exchange_pki.outcome import BY_ITSELF, Cause
+from exchange_pki.own_key import OwnKey
 from exchange_pki.prepare import Order
 from exchange_pki.profile import AUTHORITIES, ROOT, SEAL_CA, TLS_CA
 from exchange_pki.register import KEY_COMPROMISE, Certified, Register, Revocation
@@ -227,6 +228,10 @@ class Authority:
         """Answer every application by itself; see ``repeatable``."""
         with self._acts.exclusive():
             return repeatable.answer(self._acts, applications, self._linted)
+
+    def own_key(self, order: Order) -> OwnKey:
+        """A key with certificate that this authority keeps for its own service."""
+        return OwnKey(self._acts, order, self._linted)
 
     def settle(self) -> list[Revocation]:
         """Make good what other processes began and, having died, never finished.

@@ -186,6 +186,20 @@ class KeyRing:
         """Keep a key that was just made."""
         self._open[authority] = key
 
+    def encrypted(self, key: ec.EllipticCurvePrivateKey) -> bytes:
+        """A key in PEM under the passphrase of these.
+
+        Raises:
+            KeyUnusable: there is none.
+        """
+        if self._passphrase is None:
+            raise KeyUnusable(f"no passphrase: give --passphrase-file or {PASSPHRASE_VARIABLE}")
+        return encrypted_pem(key, self._passphrase)
+
+    def opened(self, path: Path) -> ec.EllipticCurvePrivateKey:
+        """The key in a file that holds what ``encrypted`` gave; see ``open_encrypted``."""
+        return open_encrypted(path, self._passphrase)
+
     def key(self, authority: str, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
         """The private key that belongs to an authority's certificate.
 

@@ -43,6 +43,10 @@ class Layout:
         """An authority's private key: encrypted PKCS#8 in PEM (0600)."""
         return self.private / f"{authority}.key"
 
+    def own_key(self, profile: str, name: str) -> Path:
+        """A leaf of the service itself: certificate and encrypted key in PEM (0600)."""
+        return self.private / f"{profile}-{name}.pem"
+
     def crl(self, authority: str) -> Path:
         """An authority's newest list, in DER."""
         return self.crls / f"{authority}.crl"

@@ -18,6 +18,7 @@ from document_exchange.errors import (
     EntriesChanged,
     EnvelopeConflict,
     EnvelopeIdOutOfRange,
+    EvidenceRefused,
     ExchangeError,
     IdentityMismatch,
     InternalError,
@@ -56,6 +57,7 @@ from document_exchange.errors import (
     StateConflict,
     StatusUnknown,
     SystemNotActive,
+    TimestampRefused,
     TokenExpired,
     TokenOfAnotherUnit,
     TokenRefused,
@@ -94,16 +96,27 @@ if TYPE_CHECKING:
         ProposalStanding,
     )
     from exchange_client.alerts import Alert, AlertKind
-    from exchange_client.blocking_client import AdminClient, Client, Delivery
+    from exchange_client.blocking_client import AdminClient, Client, Delivery, JointIssue, Sent
+    from exchange_client.circulation import Circulation, CirculationEntry
     from exchange_client.client import AsyncClient
+    from exchange_client.conversation import Link, LinkKind, Thread, ThreadItem
+    from exchange_client.countersigning import CountersignRequest
+    from exchange_client.decided import Decided
     from exchange_client.delivery import AsyncDelivery
     from exchange_client.directory import Group, RouteAnswer, RouteStep
+    from exchange_client.drafts import JointDraft
     from exchange_client.evidence import Envelope, Statement
+    from exchange_client.evidence_bundle import SavedEvidence
+    from exchange_client.evidence_reader import verify_evidence
+    from exchange_client.joint_issue import AsyncJointIssue
     from exchange_client.model import DeliveryStatus, DeliverySummary, SubmissionSummary, Unit
     from exchange_client.own_certificates import OwnCertificate
     from exchange_client.parts import PartSource
     from exchange_client.profile import Profile
     from exchange_client.receive import Contents
+    from exchange_client.seal_answers import Collected, NotTaken
+    from exchange_client.seal_requests import IssuerStanding
+    from exchange_client.sent import AsyncSent, Withdrawal
     from exchange_client.store import ReceivedDocument, ReceivedPart
     from exchange_client.submit import Submission
     from exchange_client.timing import Timing
@@ -116,15 +129,22 @@ __all__ = [
     "AsyncAdminClient",
     "AsyncClient",
     "AsyncDelivery",
+    "AsyncJointIssue",
+    "AsyncSent",
     "BusinessEntry",
     "CertificateExpired",
     "CertificateNotAdmitted",
     "CertificateRevoked",
     "Change",
+    "Circulation",
+    "CirculationEntry",
     "Client",
+    "Collected",
     "ConfigurationError",
     "Contents",
+    "CountersignRequest",
     "DeadlinePassed",
+    "Decided",
     "Decision",
     "Delivery",
     "DeliveryStatus",
@@ -135,21 +155,28 @@ __all__ = [
     "Envelope",
     "EnvelopeConflict",
     "EnvelopeIdOutOfRange",
+    "EvidenceRefused",
     "ExchangeError",
     "Group",
     "GroupEntry",
     "IdentityMismatch",
     "InternalError",
     "InvalidRequest",
+    "IssuerStanding",
+    "JointDraft",
+    "JointIssue",
     "KeyReused",
     "KeyUnusable",
     "LimitExceeded",
+    "Link",
+    "LinkKind",
     "Listing",
     "ManifestRefused",
     "ManifestTooLarge",
     "NotCanonical",
     "NotFound",
     "NotPermitted",
+    "NotTaken",
     "Outcome",
     "OwnCertificate",
     "PartDigestMismatch",
@@ -178,6 +205,7 @@ __all__ = [
     "RouteAnswer",
     "RouteEntry",
     "RouteStep",
+    "SavedEvidence",
     "SealExpired",
     "SealNotTrusted",
     "SealOfAnotherUnit",
@@ -185,6 +213,7 @@ __all__ = [
     "SecondPersonNeeded",
     "SecrecyRefused",
     "SenderMismatch",
+    "Sent",
     "ShuttingDown",
     "SignatureInvalid",
     "SignatureMissing",
@@ -199,6 +228,9 @@ __all__ = [
     "SubmissionSummary",
     "SystemEntry",
     "SystemNotActive",
+    "Thread",
+    "ThreadItem",
+    "TimestampRefused",
     "Timing",
     "TokenExpired",
     "TokenOfAnotherUnit",
@@ -216,19 +248,28 @@ __all__ = [
     "UnknownCriticalExtension",
     "Verb",
     "VerificationFailed",
+    "Withdrawal",
+    "verify_evidence",
 ]
 
 _HOMES = {
+    "AdminClient": "exchange_client.blocking_client",
     "Alert": "exchange_client.alerts",
     "AlertKind": "exchange_client.alerts",
-    "AdminClient": "exchange_client.blocking_client",
     "AsyncAdminClient": "exchange_client.admin",
     "AsyncClient": "exchange_client.client",
     "AsyncDelivery": "exchange_client.delivery",
+    "AsyncJointIssue": "exchange_client.joint_issue",
+    "AsyncSent": "exchange_client.sent",
     "BusinessEntry": "document_exchange.entries",
     "Change": "exchange_client.admin",
+    "Circulation": "exchange_client.circulation",
+    "CirculationEntry": "exchange_client.circulation",
     "Client": "exchange_client.blocking_client",
+    "Collected": "exchange_client.seal_answers",
     "Contents": "exchange_client.receive",
+    "CountersignRequest": "exchange_client.countersigning",
+    "Decided": "exchange_client.decided",
     "Decision": "exchange_client.admin",
     "Delivery": "exchange_client.blocking_client",
     "DeliveryStatus": "exchange_client.model",
@@ -238,7 +279,13 @@ _HOMES = {
     "Envelope": "exchange_client.evidence",
     "Group": "exchange_client.directory",
     "GroupEntry": "document_exchange.entries",
+    "IssuerStanding": "exchange_client.seal_requests",
+    "JointDraft": "exchange_client.drafts",
+    "JointIssue": "exchange_client.blocking_client",
+    "Link": "exchange_client.conversation",
+    "LinkKind": "exchange_client.conversation",
     "Listing": "exchange_client.admin",
+    "NotTaken": "exchange_client.seal_answers",
     "Outcome": "exchange_client.admin",
     "OwnCertificate": "exchange_client.own_certificates",
     "PartSource": "exchange_client.parts",
@@ -256,18 +303,24 @@ _HOMES = {
     "RouteAnswer": "exchange_client.directory",
     "RouteEntry": "document_exchange.entries",
     "RouteStep": "exchange_client.directory",
+    "SavedEvidence": "exchange_client.evidence_bundle",
+    "Sent": "exchange_client.blocking_client",
     "StaffEntry": "document_exchange.entries",
     "State": "document_exchange.receipt",
     "Statement": "exchange_client.evidence",
     "Submission": "exchange_client.submit",
     "SubmissionSummary": "exchange_client.model",
     "SystemEntry": "document_exchange.entries",
+    "Thread": "exchange_client.conversation",
+    "ThreadItem": "exchange_client.conversation",
     "Timing": "exchange_client.timing",
     "TrackedDelivery": "exchange_client.tracking",
     "Tracking": "exchange_client.tracking",
     "Unit": "exchange_client.model",
     "UnitEntry": "document_exchange.entries",
     "Verb": "document_exchange.entry_changes",
+    "Withdrawal": "exchange_client.sent",
+    "verify_evidence": "exchange_client.evidence_reader",
 }
 
 

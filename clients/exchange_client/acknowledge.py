@@ -1,15 +1,17 @@
-"""Saying what became of a delivery: confirm it, sign for it, refuse it, take note of it."""
+"""Having recorded what a party says of a delivery, confirming it, and taking note of it."""
 
 from __future__ import annotations
 
 from document_exchange import codes, signature, times
 from document_exchange import receipt as receipts
-from document_exchange.errors import VerificationFailed
+from document_exchange.errors import Refused, StateConflict, VerificationFailed
 from document_exchange.identity import of_certificate
-from document_exchange.receipt import ReasonCode, Receipt, ReceiptType, State
+from document_exchange.receipt import Receipt, ReceiptType, State
 from document_exchange.v1 import envelope_pb2, exchange_pb2
 from document_exchange.verification import Signed
+from exchange_client.decided import Decided
 from exchange_client.evidence import Envelope, Statement
+from exchange_client.kept_receipts import Saying
 from exchange_client.session import Session
 
 CONFIRMABLE = frozenset(
@@ -39,50 +41,58 @@ async def confirm(session: Session, envelope: Envelope) -> Statement:
     return statement
 
 
-def make_receipt(
-    session: Session,
-    kind: ReceiptType,
-    envelope_id: str,
-    manifest_sha256: str,
-    *,
-    reason_code: ReasonCode | None = None,
-    reason: str | None = None,
-) -> Signed:
-    """A receipt of the own unit under its seal.
+async def say(session: Session, saying: Saying, envelope: Envelope | None) -> Statement:
+    """Have something recorded of a delivery; returns receipt and admission, verified.
 
-    Keep it and hand in the same bytes again if the outcome of ``record`` is unknown.
+    May be called again after an error whose outcome is unknown: it hands in the same bytes.
+
+    Args:
+        saying: what; the own unit must be the party that may say it.
+        envelope: the one that it is about; None if that does not verify.
 
     Raises:
         ReceiptRefused: the reason's text is missing or too long.
+        StateConflict: the delivery's state does not allow it; a ``Decided`` shows what won.
+        LimitExceeded: it was said too often of this delivery.
         ConfigurationError: the profile has no seal.
+        VerificationFailed: the admission does not verify.
     """
+    receipt = session.receipts.get(saying, lambda new: _make_receipt(session, new))
+    try:
+        statement = await _record(session, receipt, envelope)
+    except StateConflict as conflict:
+        session.receipts.refused(saying)
+        raise _with_what_won(session, conflict, saying, envelope) from None
+    except Refused:
+        session.receipts.refused(saying)
+        raise
+    session.receipts.recorded(saying)
+    return statement
+
+
+def _make_receipt(session: Session, saying: Saying) -> Signed:
+    """A receipt under the seal of the own unit."""
     seal = session.profile.require_seal()
     now = session.now()
     content = receipts.encode(
         Receipt(
             schema=receipts.RECEIPT_SCHEMA,
             receipt_id=codes.new_id(now),
-            type=kind,
-            envelope_id=envelope_id,
-            recipient=session.unit,
-            manifest_sha256=manifest_sha256,
+            type=saying.type,
+            envelope_id=saying.envelope_id,
+            recipient=saying.recipient,
+            manifest_sha256=saying.manifest_sha256,
             by=str(of_certificate(seal.certificate)),
             at=times.format_time(now),
-            reason_code=reason_code,
-            reason=reason,
+            reason_code=saying.reason_code,
+            reason=saying.reason,
         )
     )
     receipts.decode_receipt(content)
     return Signed(content, signature.sign(content, seal, at=now))
 
 
-async def record(session: Session, receipt: Signed, envelope: Envelope | None) -> Statement:
-    """Hand a receipt in; returns it with the centre's admission, verified.
-
-    Raises:
-        StateConflict: the delivery's state does not allow it; ``winning`` has what does.
-        VerificationFailed: the admission does not verify.
-    """
+async def _record(session: Session, receipt: Signed, envelope: Envelope | None) -> Statement:
     response = await session.connection.call(
         session.connection.exchange.RecordReceipt,
         exchange_pb2.RecordReceiptRequest(
@@ -91,6 +101,21 @@ async def record(session: Session, receipt: Signed, envelope: Envelope | None) -
     )
     trust = envelope.trust if envelope is not None else None
     return session.verifier.own_statement(response.statement, receipt, trust)
+
+
+def _with_what_won(
+    session: Session, conflict: StateConflict, saying: Saying, envelope: Envelope | None
+) -> StateConflict:
+    """The same conflict, with the statement that won if it came along and can be verified."""
+    about = {
+        **conflict.attributes,
+        "envelope_id": saying.envelope_id,
+        "recipient": saying.recipient,
+    }
+    if conflict.winning is None or envelope is None:
+        return StateConflict(conflict.message, conflict.winning, **about)
+    won = session.verifier.winning(conflict.winning, envelope, saying.recipient)
+    return Decided(conflict.message, conflict.winning, won=won, **about)
 
 
 async def confirm_seen(

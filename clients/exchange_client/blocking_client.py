@@ -11,8 +11,12 @@ from exchange_client.alerts import AlertHook
 from exchange_client.blocking import LOOP, blocking, blocking_iterator
 from exchange_client.client import AsyncClient
 from exchange_client.delivery import AsyncDelivery
-from exchange_client.model import DeliverySummary, DeliveryView
+from exchange_client.delivery_view import DeliveryView
+from exchange_client.evidence import Envelope
+from exchange_client.joint_issue import AsyncJointIssue
+from exchange_client.model import DeliverySummary
 from exchange_client.profile import Profile
+from exchange_client.sent import AsyncSent, SentView
 from exchange_client.timing import Timing
 
 
@@ -32,8 +36,33 @@ class Delivery(DeliveryView):
     read = blocking(AsyncDelivery.read)
     sign_for = blocking(AsyncDelivery.sign_for)
     refuse = blocking(AsyncDelivery.refuse)
+    progress = blocking(AsyncDelivery.progress)
+    complete = blocking(AsyncDelivery.complete)
+    send_back = blocking(AsyncDelivery.send_back)
+    grant_withdrawal = blocking(AsyncDelivery.grant_withdrawal)
+    decline_withdrawal = blocking(AsyncDelivery.decline_withdrawal)
     confirm_seen = blocking(AsyncDelivery.confirm_seen)
     track = blocking(AsyncDelivery.track)
+
+
+class Sent(SentView):
+    """An envelope of the own unit, whenever and by whichever process it was sent."""
+
+    def __init__(self, inner: AsyncSent) -> None:
+        self._inner = inner
+
+    @property
+    def envelope(self) -> Envelope:
+        """The sealed manifest as the centre accepted it, verified."""
+        return self._inner.envelope
+
+    withdraw = blocking(AsyncSent.withdraw)
+    withdraw_from = blocking(AsyncSent.withdraw_from)
+    request_withdrawal = blocking(AsyncSent.request_withdrawal)
+    urge = blocking(AsyncSent.urge)
+    offer_again = blocking(AsyncSent.offer_again)
+    confirm_seen = blocking(AsyncSent.confirm_seen)
+    track = blocking(AsyncSent.track)
 
 
 T = TypeVar("T")
@@ -59,6 +88,23 @@ class AdminClient:
     proposals = blocking_iterator(AsyncAdminClient.proposals, _same)
     proposal = blocking(AsyncAdminClient.proposal)
     decide = blocking(AsyncAdminClient.decide)
+
+
+class JointIssue:
+    """Documents that several units seal before they are sent; ``Client.joint`` gives it."""
+
+    def __init__(self, inner: AsyncJointIssue) -> None:
+        self._inner = inner
+
+    draft = blocking(AsyncJointIssue.draft)
+    open = blocking(AsyncJointIssue.open)
+    request = blocking(AsyncJointIssue.request)
+    collect = blocking(AsyncJointIssue.collect)
+    standing = blocking(AsyncJointIssue.standing)
+    send = blocking(AsyncJointIssue.send)
+    seal = blocking(AsyncJointIssue.seal)
+    received = blocking(AsyncJointIssue.received)
+    countersign = blocking(AsyncJointIssue.countersign)
 
 
 class Client:
@@ -110,6 +156,11 @@ class Client:
         return self._inner.unit_id
 
     @property
+    def joint(self) -> JointIssue:
+        """Documents that several units seal 联合行文; see ``AsyncClient.joint``."""
+        return JointIssue(self._inner.joint)
+
+    @property
     def admin(self) -> AdminClient:
         """The registry, for staff; see ``AsyncClient.admin``."""
         return AdminClient(self._inner.admin)
@@ -118,12 +169,19 @@ class Client:
         """The delivery of one envelope to the own unit; see ``AsyncClient.delivery``."""
         return Delivery(LOOP.run(self._inner.delivery(envelope_id)))
 
+    def sent(self, envelope_id: str) -> Sent:
+        """An envelope that the own unit sent; see ``AsyncClient.sent``."""
+        return Sent(LOOP.run(self._inner.sent(envelope_id)))
+
     send = blocking(AsyncClient.send)
     send_manifest = blocking(AsyncClient.send_manifest)
     new_doc_id = blocking(AsyncClient.new_doc_id)
     inbox = blocking_iterator(AsyncClient.inbox, Delivery)
     watch = blocking_iterator(AsyncClient.watch, Delivery)
     track = blocking(AsyncClient.track)
+    evidence = blocking(AsyncClient.evidence)
+    thread = blocking(AsyncClient.thread)
+    circulation = blocking(AsyncClient.circulation)
     submissions = blocking_iterator(AsyncClient.submissions, _same)
     watch_submissions = blocking_iterator(AsyncClient.watch_submissions, _same)
     confirm_seen = blocking(AsyncClient.confirm_seen)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
+from document_exchange.errors import NotFound
 from document_exchange.receipt import State
 from document_exchange.v1 import envelope_pb2, exchange_pb2
-from exchange_client import watch
+from exchange_client import receive, watch
 from exchange_client.choices import chosen, one_or_more
 from exchange_client.delivery import AsyncDelivery
 from exchange_client.model import DeliverySummary, SubmissionSummary, number_of
@@ -17,6 +18,21 @@ States = State | str | Iterable[State | str] | None
 """One or several states; None: all."""
 
 _PAGE_SIZE = 200
+
+
+async def delivery(session: Session, envelope_id: str) -> AsyncDelivery:
+    """The delivery of one envelope to the own unit.
+
+    Raises:
+        NotFound: there is none.
+    """
+    response = await receive.request(session, envelope_id, enclosed=True)
+    if not response.HasField("delivery"):
+        raise NotFound(
+            f"envelope {envelope_id} was sent by {session.unit}, not to it",
+            envelope_id=envelope_id,
+        )
+    return AsyncDelivery(session, DeliverySummary.of(response.delivery), response)
 
 
 async def inbox(session: Session, states: States) -> AsyncGenerator[AsyncDelivery, None]:
@@ -76,9 +92,10 @@ async def watch_deliveries(
 
 
 async def watch_submissions(
-    session: Session, *, follow: bool
+    session: Session, states: States, *, follow: bool
 ) -> AsyncGenerator[SubmissionSummary, None]:
     """Deliveries of the own envelopes as they change; see ``AsyncClient.watch_submissions``."""
+    wanted = _states(states)
 
     def open_stream() -> AsyncGenerator[exchange_pb2.WatchSubmissionsResponse, None]:
         return session.connection.stream(
@@ -100,9 +117,14 @@ async def watch_submissions(
     changes = watch.unbroken(open_stream, read, follow=follow, pause_max_s=pause_max_s)
     async with aclosing(changes):
         async for summary in changes:
-            yield summary
+            if not wanted or summary.deliveries[0].state in wanted:
+                yield summary
+
+
+def _states(states: States) -> tuple[State, ...]:
+    given: tuple[State | str, ...] = one_or_more(states or (), (str,), "states")
+    return tuple(chosen(State, state, "states") for state in given)
 
 
 def _state_numbers(states: States) -> list[envelope_pb2.DeliveryState.ValueType]:
-    given: tuple[State | str, ...] = one_or_more(states or (), (str,), "states")
-    return [number_of(chosen(State, state, "states")) for state in given]
+    return [number_of(state) for state in _states(states)]

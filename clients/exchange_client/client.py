@@ -9,26 +9,43 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from document_exchange import codes
 from document_exchange import manifest as manifests
-from document_exchange.errors import ConfigurationError, NotFound
+from document_exchange.errors import ConfigurationError
+from document_exchange.evidence import Content
 from document_exchange.manifest import Direction, Genre, Manifest, Recipient
 from document_exchange.receipt import State
 from document_exchange.signature import Signer
 from document_exchange.v1 import exchange_pb2
-from exchange_client import acknowledge, boxes, directory, parts, receive, submit, tracking
+from exchange_client import (
+    acknowledge,
+    boxes,
+    circulation,
+    conversation,
+    directory,
+    evidence_bundle,
+    outgoing,
+    parts,
+    sent,
+    submit,
+    tracking,
+)
 from exchange_client.admin import AsyncAdminClient
 from exchange_client.alerts import AlertHook
 from exchange_client.certificate_alarm import CertificateAlarm
-from exchange_client.choices import chosen, one_or_more
-from exchange_client.compose import Draft, Metadata, compose, recipients_of, seal
+from exchange_client.choices import chosen
+from exchange_client.circulation import Circulation
+from exchange_client.compose import Metadata, seal
+from exchange_client.conversation import Thread
 from exchange_client.delivery import AsyncDelivery
 from exchange_client.directory import Group, RouteAnswer
-from exchange_client.model import DeliverySummary, SubmissionSummary, Unit
+from exchange_client.evidence_bundle import SavedEvidence
+from exchange_client.joint_issue import AsyncJointIssue
+from exchange_client.model import SubmissionSummary, Unit
 from exchange_client.own_certificates import OwnCertificate, watch_own
 from exchange_client.parts import Source
 from exchange_client.profile import Profile
 from exchange_client.renewal import newest
+from exchange_client.sent import AsyncSent
 from exchange_client.serials import Serials
 from exchange_client.session import Session, open_session
 from exchange_client.submit import Submission
@@ -149,6 +166,15 @@ class AsyncClient:
         return self._opened
 
     @property
+    def joint(self) -> AsyncJointIssue:
+        """Documents that several units seal before they are sent 联合行文.
+
+        Raises:
+            ConfigurationError: the client is not open.
+        """
+        return AsyncJointIssue(self.session, self._serials)
+
+    @property
     def admin(self) -> AsyncAdminClient:
         """The registry, for staff.
 
@@ -163,7 +189,7 @@ class AsyncClient:
         self,
         *,
         title: str,
-        recipients: str | Recipient | Iterable[str | Recipient],
+        recipients: str | Recipient | Iterable[str | Recipient] | None = None,
         files: Source | Iterable[Source],
         cc: str | Recipient | Iterable[str | Recipient] = (),
         doc_id: str | None = None,
@@ -179,41 +205,39 @@ class AsyncClient:
             title: of the document.
             recipients: unit ids (TO), or ``Recipient``s with kind and copies; one or several.
                 ``group:ID`` stands for the group's members: it is replaced by them before the
-                document is sealed.
+                document is sealed. By default everybody who got what this one ``supersedes`` or
+                ``voids``, else the sender of what it is a ``reply_to``.
             files: one or several; the first is the body, the others are attachments;
                 ``PartSource`` says more.
             cc: unit ids that receive a copy (CC).
-            doc_id: document identifier; by default made from the leading issuer's code, the year
-                and a serial from the clock.
+            doc_id: document identifier; by default that of what it ``supersedes`` or ``refers_to``,
+                else made from the leading issuer's code, the year and a serial from the clock.
             signers: seals of other issuers, for a joint issue or on behalf of another unit.
             **metadata: see ``Metadata``.
 
         Raises:
-            InvalidRequest: a file can't be read, or a value is none of its choices.
+            InvalidRequest: a file can't be read, a value is none of its choices, or there are no
+                recipients.
+            NotFound: there is no such earlier envelope that the own unit may see.
             ManifestRefused, RecipientsRefused, SignatureRefused, ...: as the centre says.
             Unavailable: no answer within the budget; the outcome is unknown, and sending the
                 same document anew may make a second one. Where that matters, keep what
                 ``compose`` and ``seal`` made and use ``send_manifest``.
         """
         session = self.session
-        now = session.now()
-        outgoing = await parts.prepare(files)
-        issuers: tuple[str, ...] = one_or_more(
-            metadata.get("issuers", (session.unit,)), (str,), "issuers"
-        )
-        metadata["issuers"] = issuers
-        draft = Draft(
-            envelope_id=codes.new_id(now),
-            at=now,
-            sender=session.profile.system,
+        made = await outgoing.prepare(
+            session,
+            self._serials,
+            metadata,
             title=title,
-            doc_id=doc_id or await self.new_doc_id(issuers[0] if issuers else session.unit),
-            recipients=await directory.expanded(session, recipients_of(recipients, cc)),
-            parts=tuple(each.part for each in outgoing),
+            recipients=recipients,
+            files=files,
+            cc=cc,
+            doc_id=doc_id,
         )
-        manifest, content = compose(draft, metadata)
-        signatures = seal(content, issuers, session.profile.seal, signers, now)
-        return await submit.submit(session, manifest, content, signatures, outgoing)
+        issuers = made.manifest.document.issuers
+        signatures = seal(made.content, issuers, session.profile.seal, signers, made.at)
+        return await submit.submit(session, made.manifest, made.content, signatures, made.parts)
 
     async def send_manifest(
         self,
@@ -231,8 +255,8 @@ class AsyncClient:
         """
         content = manifest if isinstance(manifest, bytes) else manifests.encode(manifest)
         decoded = manifests.decode(content)
-        outgoing = parts.match(decoded.parts, await parts.prepare(files))
-        return await submit.submit(self.session, decoded, content, signatures, outgoing)
+        matched = parts.match(decoded.parts, await parts.prepare(files))
+        return await submit.submit(self.session, decoded, content, signatures, matched)
 
     async def new_doc_id(self, unit_id: str | None = None) -> str:
         """A document identifier for a unit: its code, this year, and a serial from the clock.
@@ -240,12 +264,7 @@ class AsyncClient:
         The serial counts milliseconds since 1970, so that it needs no memory; units that number
         their documents themselves give ``doc_id``.
         """
-        unit_id = unit_id or self.unit_id
-        code = self._serials.code_of(unit_id)
-        if code is None:
-            unit = await self.unit(unit_id)
-            code = self._serials.learn(unit_id, unit.organisation_code or unit.credit_code)
-        return self._serials.next(code, self.session.now())
+        return await outgoing.new_doc_id(self.session, self._serials, unit_id or self.unit_id)
 
     # Receiving
 
@@ -267,13 +286,7 @@ class AsyncClient:
         Raises:
             NotFound: there is none.
         """
-        response = await receive.request(self.session, envelope_id, enclosed=True)
-        if not response.HasField("delivery"):
-            raise NotFound(
-                f"envelope {envelope_id} was sent by {self.unit_id}, not to it",
-                envelope_id=envelope_id,
-            )
-        return AsyncDelivery(self.session, DeliverySummary.of(response.delivery), response)
+        return await boxes.delivery(self.session, envelope_id)
 
     async def watch(self, *, follow: bool = True) -> AsyncGenerator[AsyncDelivery, None]:
         """What awaits the own unit, then what comes and changes, each change once.
@@ -293,6 +306,14 @@ class AsyncClient:
 
     # What became of what was sent
 
+    async def sent(self, envelope_id: str) -> AsyncSent:
+        """An envelope that the own unit sent, to withdraw it, urge its recipients, and so on.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await sent.find(self.session, envelope_id)
+
     async def track(self, envelope_id: str) -> Tracking:
         """Everything recorded about an envelope, every statement verified.
 
@@ -301,6 +322,58 @@ class AsyncClient:
             VerificationFailed: something does not verify, is missing or contradictory.
         """
         return await tracking.track(self.session, envelope_id)
+
+    async def evidence(
+        self,
+        envelope_id: str,
+        recipients: Sequence[str] = (),
+        content: bool = True,
+        *,
+        to: str | os.PathLike[str],
+    ) -> SavedEvidence:
+        """Everything that proves what became of an envelope, as one zip that stands alone.
+
+        It is verified before it gets its name; ``verify_evidence`` or the script in it does so
+        again, years later and without the centre. What stands at ``to`` is replaced.
+
+        Args:
+            envelope_id: one that the own unit sent or got.
+            recipients: only about these; by default all of them for its sender, the own unit else.
+            content: with the parts; otherwise with their digests only.
+            to: the file to be written.
+
+        Raises:
+            NotFound: there is none that the own unit may see, or no such recipient.
+            LimitExceeded: too many files for one bundle: ask for fewer recipients at a time.
+            VerificationFailed: what the centre sent does not verify.
+            OSError: it can't be written.
+        """
+        chosen_content = Content.PARTS if content else Content.DIGESTS
+        return await evidence_bundle.save(
+            self.session, envelope_id, tuple(recipients), chosen_content, Path(to)
+        )
+
+    async def thread(self, envelope_id: str) -> Thread:
+        """The envelopes that answer, supersede, void or refer to one another, around this one.
+
+        Only what the own unit sent or got; the centre's word, as in lists.
+
+        Raises:
+            NotFound: there is none that the own unit may see.
+        """
+        return await conversation.thread(self.session, envelope_id)
+
+    async def circulation(self, envelope_id: str) -> Circulation:
+        """Where all recipients of a document stand: who has signed, answered, is late.
+
+        For its sender, and for its recipients if it was sent with ``open_circulation``; the
+        centre's word, as in lists.
+
+        Raises:
+            NotFound: there is none that the own unit may see.
+            NotPermitted: only its sender may know.
+        """
+        return await circulation.circulation(self.session, envelope_id)
 
     async def submissions(
         self, states: State | str | Iterable[State | str] | None = None
@@ -315,13 +388,18 @@ class AsyncClient:
                 yield submission
 
     async def watch_submissions(
-        self, *, follow: bool = True
+        self, states: State | str | Iterable[State | str] | None = None, *, follow: bool = True
     ) -> AsyncGenerator[SubmissionSummary, None]:
         """Deliveries of the own envelopes with something new, then each one as it changes.
 
         As ``watch``; what was not confirmed with ``confirm_seen`` comes again with the next one.
+
+        Args:
+            states: only of deliveries that are now in one of these states; None: all.
+            follow: False ends the watch when all that was waiting has been shown.
         """
-        async with aclosing(boxes.watch_submissions(self.session, follow=follow)) as changes:
+        watched = boxes.watch_submissions(self.session, states, follow=follow)
+        async with aclosing(watched) as changes:
             async for submission in changes:
                 yield submission
 

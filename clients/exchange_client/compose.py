@@ -41,7 +41,8 @@ class Metadata(TypedDict, total=False):
 
     ``genre`` defaults to REPORT, NOTICE or LETTER by direction, and to NONE outside the line of
     business DOCUMENT; ``direction`` to PARALLEL; ``urgency`` to NORMAL; ``secrecy`` to NONE, and
-    nothing else passes; ``signed_date`` to today; ``issuers`` to the own unit.
+    nothing else passes; ``signed_date`` to today; ``issuers`` to the own unit; ``reply_required``
+    to whether there is a ``reply_due``.
     """
 
     business: str
@@ -68,8 +69,10 @@ class Metadata(TypedDict, total=False):
     reply_to: str
     answers: str
     operator: str
+    open_circulation: bool
     supersedes: str
     refers_to: str
+    voids: str
     extensions: Mapping[str, Extension]
 
 
@@ -106,6 +109,7 @@ def compose(draft: Draft, metadata: Metadata) -> tuple[Manifest, bytes]:
             operator=metadata.get("operator"),
             supersedes=metadata.get("supersedes"),
             refers_to=metadata.get("refers_to"),
+            voids=metadata.get("voids"),
             document=_document(draft, draft.sender.unit, metadata),
             recipients=draft.recipients,
             parts=draft.parts,
@@ -146,10 +150,11 @@ def _document(draft: Draft, unit: str, metadata: Metadata) -> Document:
         attachment_note=metadata.get("attachment_note"),
         remark=metadata.get("remark"),
         contact=metadata.get("contact"),
-        reply_required=metadata.get("reply_required", False),
+        reply_required=metadata.get("reply_required", reply_due is not None),
         reply_due=None if reply_due is None else date_text(reply_due),
         reply_to=metadata.get("reply_to"),
         answers=metadata.get("answers"),
+        open_circulation=metadata.get("open_circulation", False),
     )
 
 

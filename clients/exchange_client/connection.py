@@ -20,8 +20,10 @@ from document_exchange.errors import (
 )
 from document_exchange.v1 import (
     admin_pb2_grpc,
+    correspondence_pb2_grpc,
     directory_pb2,
     directory_pb2_grpc,
+    evidence_pb2_grpc,
     exchange_pb2_grpc,
 )
 from exchange_client.channel import open_channel
@@ -68,6 +70,12 @@ class Connection:
         self._admin: admin_pb2_grpc.AdminServiceAsyncStub = admin_pb2_grpc.AdminServiceStub(
             self._channel
         )
+        self._correspondence: correspondence_pb2_grpc.CorrespondenceServiceAsyncStub = (
+            correspondence_pb2_grpc.CorrespondenceServiceStub(self._channel)
+        )
+        self._evidence: evidence_pb2_grpc.EvidenceServiceAsyncStub = (
+            evidence_pb2_grpc.EvidenceServiceStub(self._channel)
+        )
         self._closed = False
 
     @property
@@ -99,6 +107,26 @@ class Connection:
         """
         self._require_open()
         return self._admin
+
+    @property
+    def correspondence(self) -> correspondence_pb2_grpc.CorrespondenceServiceAsyncStub:
+        """The calls about how documents hang together.
+
+        Raises:
+            ConfigurationError: the connection is closed.
+        """
+        self._require_open()
+        return self._correspondence
+
+    @property
+    def evidence(self) -> evidence_pb2_grpc.EvidenceServiceAsyncStub:
+        """The call for evidence.
+
+        Raises:
+            ConfigurationError: the connection is closed.
+        """
+        self._require_open()
+        return self._evidence
 
     def _require_open(self) -> None:
         if self._closed:

@@ -1,20 +1,20 @@
-"""One delivery to the own unit: look at it, take it, sign for it or refuse it."""
+"""One delivery to the own unit: look at it, take it, and say what becomes of it."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from document_exchange.errors import VerificationFailed
 from document_exchange.receipt import ReasonCode, ReceiptType
 from document_exchange.v1 import exchange_pb2
-from document_exchange.verification import Signed
 from exchange_client import acknowledge, receive, store, tracking
 from exchange_client.choices import chosen
+from exchange_client.delivery_view import DeliveryView
 from exchange_client.download import store_document
 from exchange_client.evidence import Envelope, Statement
-from exchange_client.model import DeliverySummary, DeliveryView
+from exchange_client.kept_receipts import Saying
+from exchange_client.model import DeliverySummary
 from exchange_client.receive import AtHand, Contents
 from exchange_client.session import Session
 from exchange_client.store import ReceivedDocument
@@ -35,7 +35,6 @@ class AsyncDelivery(DeliveryView):
         self._summary = summary
         self._response = response
         self._envelope: Envelope | None = None
-        self._receipts: dict[tuple[ReceiptType, ReasonCode | None, str | None], Signed] = {}
         self._directory: Path | None = None
         self._at_hand: AtHand = {}
 
@@ -97,19 +96,20 @@ class AsyncDelivery(DeliveryView):
         parts = await receive.read_parts(self._session, envelope, self._take_at_hand())
         return Contents(envelope, parts, await self._confirm(envelope))
 
-    async def sign_for(self) -> Statement:
-        """Sign for the document with the unit's seal; returns receipt and admission, verified.
+    # Each of these returns receipt and admission, verified, and may be called again after an error
+    # whose outcome is unknown: it hands in the same bytes.
 
-        May be called again after an error whose outcome is unknown: it hands in the same bytes.
+    async def sign_for(self) -> Statement:
+        """Sign for the document 签收 with the unit's seal.
 
         Raises:
-            StateConflict: it was not downloaded yet, or is signed for, refused, withdrawn, ...
+            StateConflict: it was not downloaded yet, or is signed for, refused, withdrawn, ...;
+                mostly a ``Decided``, whose ``won`` shows by what.
         """
-        envelope = await self.fetch()
-        return await self._record(ReceiptType.SIGNED_FOR, envelope.manifest_sha256)
+        return await self._say(ReceiptType.SIGNED_FOR)
 
     async def refuse(self, reason_code: ReasonCode | str, text: str | None = None) -> Statement:
-        """Refuse the document with a reason; returns receipt and admission, verified.
+        """Refuse the document 拒收 with a reason.
 
         Before it was downloaded only BAD_SIGNATURE and DIGEST_MISMATCH are reasons. OTHER needs
         a text.
@@ -123,15 +123,61 @@ class AsyncDelivery(DeliveryView):
         except VerificationFailed as error:
             # Exactly what BAD_SIGNATURE is for; the receipt names the bytes as received.
             manifest_sha256 = error.attributes["manifest_sha256"]
-        return await self._record(ReceiptType.REFUSED, manifest_sha256, code, text)
+        return await self._record(manifest_sha256, ReceiptType.REFUSED, code, text)
 
-    async def confirm_seen(self) -> None:
-        """Tell the centre that all about this delivery was noted, so that watches leave it out."""
+    async def progress(self, text: str) -> Statement:
+        """Tell the sender how it is getting on 办理进展, after it was signed for.
+
+        Raises:
+            StateConflict: it is not signed for, or done with.
+            LimitExceeded: the sender was told 50 times.
+        """
+        return await self._say(ReceiptType.PROGRESS, None, text)
+
+    async def complete(self, text: str | None = None) -> Statement:
+        """Say that the matter is dealt with 办结, after it was signed for.
+
+        Raises:
+            StateConflict: it is not signed for, or done with.
+        """
+        return await self._say(ReceiptType.COMPLETED, None, text)
+
+    async def send_back(self, reason_code: ReasonCode | str, text: str | None = None) -> Statement:
+        """Return the document 退文 with a reason, after it was signed for. OTHER needs a text.
+
+        Raises:
+            StateConflict: it is not signed for (then ``refuse`` it), or done with.
+        """
+        code = chosen(ReasonCode, reason_code, "reason_code")
+        return await self._say(ReceiptType.RETURNED, code, text)
+
+    async def grant_withdrawal(self, text: str | None = None) -> Statement:
+        """Grant the sender's request 同意撤回: the document is withdrawn.
+
+        Raises:
+            StateConflict: no request is open.
+        """
+        return await self._say(ReceiptType.WITHDRAWAL_GRANTED, None, text)
+
+    async def decline_withdrawal(self, text: str | None = None) -> Statement:
+        """Decline the sender's request 不同意撤回: all stays as it is.
+
+        Raises:
+            StateConflict: no request is open.
+        """
+        return await self._say(ReceiptType.WITHDRAWAL_DECLINED, None, text)
+
+    async def confirm_seen(self, seq: int | None = None) -> None:
+        """Tell the centre that all about this delivery was noted, so that watches leave it out.
+
+        Args:
+            seq: up to which statement; default: the last one that this delivery knows of.
+        """
         await acknowledge.confirm_seen(
             self._session,
             self.envelope_id,
             self.recipient,
-            self.seq,
+            self.seq if seq is None else seq,
             exchange_pb2.Party.PARTY_RECIPIENT,
         )
 
@@ -151,35 +197,29 @@ class AsyncDelivery(DeliveryView):
         await self._keep(statement)
         return statement
 
+    async def _say(
+        self, kind: ReceiptType, reason_code: ReasonCode | None = None, text: str | None = None
+    ) -> Statement:
+        envelope = await self.fetch()
+        return await self._record(envelope.manifest_sha256, kind, reason_code, text)
+
     async def _record(
         self,
-        kind: ReceiptType,
         manifest_sha256: str,
-        reason_code: ReasonCode | None = None,
-        reason: str | None = None,
+        kind: ReceiptType,
+        reason_code: ReasonCode | None,
+        text: str | None,
     ) -> Statement:
-        key = (kind, reason_code, reason)
-        if key not in self._receipts:
-            self._receipts[key] = acknowledge.make_receipt(
-                self._session,
-                kind,
-                self.envelope_id,
-                manifest_sha256,
-                reason_code=reason_code,
-                reason=reason,
-            )
-        statement = await acknowledge.record(self._session, self._receipts[key], self._envelope)
+        saying = Saying(
+            kind, self.envelope_id, self._session.unit, manifest_sha256, reason_code, text
+        )
+        statement = await acknowledge.say(self._session, saying, self._envelope)
         await self._keep(statement)
         return statement
 
     async def _keep(self, statement: Statement) -> None:
         """Bring the summary up to date, and the files if there are any."""
-        if statement.seq > self.seq and statement.state_after is not None:
-            self._summary = replace(
-                self._summary,
-                state=statement.state_after,
-                seq=statement.seq,
-                updated_at=statement.recorded_at,
-            )
+        if statement.seq > self.seq:
+            self._summary = self._summary.after(statement)
         if self._directory is not None:
             await in_thread(store.store_statement, self._directory, self.envelope_id, statement)

@@ -17,7 +17,8 @@ GROUP_PREFIX = "group:"
 """Marks a recipient that is a group; no unit_id has a colon."""
 
 _PAGE_SIZE = 1000
-_CLOSED = "CLOSED"
+CLOSED = "CLOSED"
+"""The status of a unit that takes no part any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ async def _members_to_address(session: Session, name: str) -> list[str]:
     found = [
         unit.unit_id
         for unit in await members(session, group)
-        if unit.status != _CLOSED and unit.unit_id != session.unit
+        if unit.status != CLOSED and unit.unit_id != session.unit
     ]
     if not found:
         raise InvalidRequest(f"the group {group} has no other members", field="group", value=group)

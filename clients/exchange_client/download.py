@@ -59,13 +59,13 @@ async def _store_part(
         content = await receive.read_part(session, envelope.envelope_id, part, at_hand)
         return await in_thread(folder.store_part, part, content)
     with folder.begin_part() as incoming:
-        writer = _PartWriter(incoming)
+        writer = PartWriter(incoming)
         await receive.receive_part(session, envelope.envelope_id, part, writer.take)
         receive.check_digest(part, await writer.finish())
         return await in_thread(folder.name_part, part, incoming)
 
 
-class _PartWriter:
+class PartWriter:
     """Hashes and writes a large part in batches, off the event loop."""
 
     def __init__(self, incoming: Incoming) -> None:

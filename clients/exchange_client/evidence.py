@@ -13,7 +13,6 @@ from datetime import datetime
 
 from cryptography import x509
 
-from document_exchange import event as events
 from document_exchange import receipt as receipts
 from document_exchange import times, verification
 from document_exchange.certificates import CrlPair, SealTrust, fingerprint
@@ -28,9 +27,9 @@ from document_exchange.receipt import (
     ReceiptType,
     State,
 )
+from document_exchange.revocations import RevocationLists
 from document_exchange.v1 import envelope_pb2
-from document_exchange.verification import Signed
-from exchange_client.revocation import RevocationLists
+from document_exchange.verification import Signed, VerifiedReceipt
 
 _REMEMBERED_CHAINS = 16
 
@@ -206,18 +205,9 @@ class Verifier:
         Raises:
             VerificationFailed: ``step`` and ``code`` say what is wrong.
         """
-        trust = trust or self._trust
         signed = _signed(message.receipt)
         admission = _signed(message.admission) if message.HasField("admission") else None
-        expected_by, recorded_at = _expected(signed, admission, manifest)
-        found = verification.verify_recorded(
-            signed,
-            admission,
-            manifest,
-            trust,
-            crls=lists.in_force(recorded_at, trust) if lists is not None else None,
-            expected_by=expected_by,
-        )
+        found = self._recorded(signed, admission, manifest, trust or self._trust, lists)
         statement = Statement(
             receipt=found.receipt,
             signed_receipt=signed,
@@ -229,6 +219,51 @@ class Verifier:
         )
         _check_leaf(statement)
         return statement
+
+    @staticmethod
+    def _recorded(
+        receipt: Signed,
+        admission: Signed | None,
+        manifest: Manifest,
+        trust: SealTrust,
+        lists: RevocationLists | None,
+    ) -> VerifiedReceipt:
+        expected_by, recorded_at = _expected(receipt, admission, manifest)
+        return verification.verify_recorded(
+            receipt,
+            admission,
+            manifest,
+            trust,
+            crls=lists.in_force(recorded_at, trust) if lists is not None else None,
+            expected_by=expected_by,
+        )
+
+    def winning(
+        self, winning: tuple[bytes, bytes, bytes, bytes], envelope: Envelope, recipient: str
+    ) -> VerifiedReceipt:
+        """Verify the statement that came with a ``StateConflict`` about one delivery.
+
+        Its event does not come along: ``track`` shows that.
+
+        Raises:
+            VerificationFailed: it does not verify, or is about another delivery.
+        """
+        receipt, receipt_signature, admission, admission_signature = winning
+        found = self._recorded(
+            Signed(receipt, receipt_signature),
+            Signed(admission, admission_signature) if admission else None,
+            envelope.manifest,
+            envelope.trust,
+            lists=None,
+        )
+        if found.receipt.recipient != recipient:
+            raise VerificationFailed(
+                f"the centre shows what decided another delivery, to {found.receipt.recipient}",
+                step="winning",
+                envelope_id=envelope.envelope_id,
+                recipient=recipient,
+            )
+        return found
 
     def own_statement(
         self, message: envelope_pb2.Statement, own: Signed, trust: SealTrust | None = None
@@ -296,18 +331,6 @@ def _expected(
 
 
 def _check_leaf(statement: Statement) -> None:
-    """The event that came with a statement is the one that its leaf commits to, and about it."""
-    leaf = (statement.admission or statement.receipt).leaf
-    try:
-        same = events.leaf(statement.event_salt, statement.event) == leaf
-        event = events.decode(statement.event)
-    except (ExchangeError, ValueError) as error:
-        raise VerificationFailed(f"the event of a statement: {error}", step="leaf") from error
-    about = (event.envelope_id, event.recipient, event.seq)
-    receipt = statement.receipt
-    if not same or about != (receipt.envelope_id, receipt.recipient, statement.seq):
-        raise VerificationFailed(
-            "the event that came with a statement is not the one that it commits to",
-            step="leaf",
-            envelope_id=receipt.envelope_id,
-        )
+    verification.verify_leaf(
+        statement.receipt, statement.admission, statement.event, statement.event_salt
+    )

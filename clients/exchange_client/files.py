@@ -128,6 +128,11 @@ class Folder:
         """
         return cls(_open_made(path), path)
 
+    @classmethod
+    def existing(cls, path: Path) -> Folder:
+        """Open a directory of the caller's choice (which may be a link) that is there already."""
+        return cls(os.open(path, _DIRECTORY), path)
+
     def folder(self, name: str) -> Folder:
         """Open the directory ``name`` in this one, made if it is missing; its name is durable then.
 
@@ -138,6 +143,15 @@ class Folder:
             os.mkdir(name, 0o700, dir_fd=self._handle)
         # Also if it was there: whoever made it may have been cut off before this.
         os.fsync(self._handle)
+        return self.inner(name)
+
+    def inner(self, name: str) -> Folder:
+        """Open the directory ``name`` in this one, which is there already.
+
+        Raises:
+            FileNotFoundError: it is not.
+            ConfigurationError: the name is a symbolic link's or something else's.
+        """
         try:
             handle = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle)
             return Folder(handle, self.path / name)
@@ -148,6 +162,34 @@ class Folder:
                     path=str(self.path / name),
                 ) from error
             raise
+
+    def names(self) -> list[str]:
+        """The names in it, sorted, without the hidden ones."""
+        listed = os.listdir(self._handle)  # noqa: PTH208 - by handle
+        return sorted(name for name in listed if not name.startswith("."))
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """The bytes of the small regular file ``name``.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            ConfigurationError: it is a symbolic link, no regular file, or larger.
+        """
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        path = str(self.path / name)
+        try:
+            handle = os.open(name, flags, dir_fd=self._handle)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise ConfigurationError(f"{path} is no regular file", path=path) from error
+            raise
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise ConfigurationError(f"{path} is no regular file", path=path)
+            content = file.read(max_bytes + 1)
+        if len(content) > max_bytes:
+            raise ConfigurationError(f"{path} has more than {max_bytes} bytes", path=path)
+        return content
 
     def holds(self, name: str, size_bytes: int, sha256: str) -> bool | None:
         """Whether the regular file ``name`` has this size and digest; None if it is not there."""

@@ -6,15 +6,20 @@ They are the centre's word and prove nothing; ``Delivery.fetch``, ``Delivery.dow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from document_exchange.errors import InternalError
-from document_exchange.receipt import State
+from document_exchange.receipt import ReceiptType, State
 from document_exchange.v1 import directory_pb2, envelope_pb2
+from exchange_client.evidence import Statement
 
+OPEN = frozenset({State.PENDING, State.DELIVERED, State.SIGNED_FOR})
+"""States in which the recipient still has something to do."""
+
+_ANSWERS = (ReceiptType.WITHDRAWAL_GRANTED, ReceiptType.WITHDRAWAL_DECLINED)
 _PREFIX = "DELIVERY_STATE_"
 
 
@@ -38,6 +43,31 @@ def time_of(stamp: Timestamp) -> datetime:
     return stamp.ToDatetime(tzinfo=UTC)
 
 
+def type_of(name: str) -> ReceiptType | None:
+    """The type of a statement by its name; None if this version knows none of that name."""
+    return ReceiptType(name) if name in ReceiptType.__members__ else None
+
+
+def _dues(
+    message: envelope_pb2.Delivery | envelope_pb2.DeliveryStatus,
+) -> tuple[datetime | None, datetime | None]:
+    """By when to sign for it and to reply, where there are such deadlines."""
+    return (
+        time_of(message.sign_due) if message.HasField("sign_due") else None,
+        time_of(message.reply_due) if message.HasField("reply_due") else None,
+    )
+
+
+def _due(
+    state: State, sign_due: datetime | None, reply_due: datetime | None, replaced_by: str
+) -> datetime | None:
+    """The next moment by which the recipient is to do something; None where there is none."""
+    if replaced_by or state not in OPEN:
+        return None
+    dues = (reply_due,) if state is State.SIGNED_FOR else (sign_due, reply_due)
+    return min((due for due in dues if due is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverySummary:
     """One delivery to the own unit."""
@@ -58,10 +88,44 @@ class DeliverySummary:
     size_bytes: int
     accepted_at: datetime
     updated_at: datetime
+    last_type: ReceiptType | None = None
+    """What was recorded last; None: a step that this version does not know."""
+    withdrawal_requested: bool = False
+    """The sender has asked to withdraw it, and the own unit has not answered yet."""
+    sign_due: datetime | None = None
+    reply_due: datetime | None = None
+    overdue: bool = False
+    """A deadline that still counts has passed."""
+    replaced_by: str = ""
+    """The envelope, received too, that supersedes this one or declares it void."""
+
+    @property
+    def due(self) -> datetime | None:
+        """By when the own unit is to sign for it or to reply, whichever comes first."""
+        return _due(self.state, self.sign_due, self.reply_due, self.replaced_by)
+
+    def after(self, statement: Statement) -> DeliverySummary:
+        """How it stands after a statement of the own unit, or of the centre for it."""
+        state, at = statement.state_after or self.state, statement.recorded_at
+        late = self.overdue and state in OPEN
+        if statement.type is ReceiptType.SIGNED_FOR:
+            late = late and self.reply_due is not None and self.reply_due < at
+        return replace(
+            self,
+            state=state,
+            seq=statement.seq,
+            updated_at=at,
+            last_type=statement.type,
+            withdrawal_requested=self.withdrawal_requested
+            and state in OPEN
+            and statement.type not in _ANSWERS,
+            overdue=late,
+        )
 
     @classmethod
     def of(cls, message: envelope_pb2.Delivery) -> DeliverySummary:
         """From the message on the wire."""
+        sign_due, reply_due = _dues(message)
         return cls(
             envelope_id=message.envelope_id,
             recipient=message.recipient,
@@ -79,87 +143,12 @@ class DeliverySummary:
             size_bytes=message.size_bytes,
             accepted_at=time_of(message.accepted_at),
             updated_at=time_of(message.updated_at),
-        )
-
-
-class DeliveryView:
-    """The summary of a delivery, as attributes of the delivery itself."""
-
-    @property
-    def summary(self) -> DeliverySummary:
-        """All of it, as last heard from the centre."""
-        raise NotImplementedError
-
-    @property
-    def envelope_id(self) -> str:
-        """The envelope (UUIDv7)."""
-        return self.summary.envelope_id
-
-    @property
-    def recipient(self) -> str:
-        """The own unit."""
-        return self.summary.recipient
-
-    @property
-    def sender(self) -> str:
-        """The unit that sent it."""
-        return self.summary.sender
-
-    @property
-    def state(self) -> State:
-        """Where it stands."""
-        return self.summary.state
-
-    @property
-    def seq(self) -> int:
-        """The number of the last statement recorded for it."""
-        return self.summary.seq
-
-    @property
-    def title(self) -> str:
-        """Title of the document."""
-        return self.summary.title
-
-    @property
-    def doc_id(self) -> str:
-        """Document identifier 公文标识."""
-        return self.summary.doc_id
-
-    @property
-    def number(self) -> str:
-        """Document number 发文字号; empty if it has none."""
-        return self.summary.number
-
-    @property
-    def business(self) -> str:
-        """Line of business."""
-        return self.summary.business
-
-    @property
-    def genre(self) -> str:
-        """Genre 文种."""
-        return self.summary.genre
-
-    @property
-    def urgency(self) -> str:
-        """NORMAL, URGENT or EXTRA_URGENT."""
-        return self.summary.urgency
-
-    @property
-    def size_bytes(self) -> int:
-        """Sum of the sizes of all parts."""
-        return self.summary.size_bytes
-
-    @property
-    def accepted_at(self) -> datetime:
-        """When the centre accepted the envelope."""
-        return self.summary.accepted_at
-
-    def __repr__(self) -> str:
-        summary = self.summary
-        return (
-            f"<{type(self).__name__} {summary.envelope_id} {summary.state.value}"
-            f" from {summary.sender}: {summary.title}>"
+            last_type=type_of(message.last_type),
+            withdrawal_requested=message.withdrawal_requested,
+            sign_due=sign_due,
+            reply_due=reply_due,
+            overdue=message.overdue,
+            replaced_by=message.replaced_by,
         )
 
 
@@ -171,15 +160,37 @@ class DeliveryStatus:
     state: State
     seq: int
     updated_at: datetime
+    last_type: ReceiptType | None = None
+    """What was recorded last; None: a step that this version does not know."""
+    withdrawal_requested: bool = False
+    """The own unit has asked to withdraw it, and the recipient has not answered yet."""
+    sign_due: datetime | None = None
+    reply_due: datetime | None = None
+    overdue: bool = False
+    """A deadline that still counts has passed."""
+    replaced_by: str = ""
+    """The envelope, sent to the same recipient, that supersedes this one or declares it void."""
+
+    @property
+    def due(self) -> datetime | None:
+        """By when the recipient is to sign for it or to reply, whichever comes first."""
+        return _due(self.state, self.sign_due, self.reply_due, self.replaced_by)
 
     @classmethod
     def of(cls, message: envelope_pb2.DeliveryStatus) -> DeliveryStatus:
         """From the message on the wire."""
+        sign_due, reply_due = _dues(message)
         return cls(
             recipient=message.recipient,
             state=state_of(message.state),
             seq=message.seq,
             updated_at=time_of(message.updated_at),
+            last_type=type_of(message.last_type),
+            withdrawal_requested=message.withdrawal_requested,
+            sign_due=sign_due,
+            reply_due=reply_due,
+            overdue=message.overdue,
+            replaced_by=message.replaced_by,
         )
 
 

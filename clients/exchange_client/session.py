@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from exchange_client.connection import Connection
 from exchange_client.evidence import Verifier
+from exchange_client.kept_receipts import KeptReceipts
 from exchange_client.profile import Profile
 from exchange_client.timing import Timing
 
@@ -20,6 +21,7 @@ class Session:
     profile."""
     connection: Connection
     verifier: Verifier
+    receipts: KeptReceipts = field(default_factory=KeptReceipts)
 
     @property
     def unit(self) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from document_exchange.errors import VerificationFailed
+from document_exchange.errors import StateConflict, VerificationFailed
 from document_exchange.receipt import State
+from document_exchange.revocations import RevocationLists
+from document_exchange.transitions import Standing, step
 from document_exchange.v1 import exchange_pb2
 from exchange_client.evidence import Envelope, Statement
 from exchange_client.model import DeliveryStatus
-from exchange_client.revocation import RevocationLists
 from exchange_client.session import Session
 
 
@@ -19,12 +20,30 @@ from exchange_client.session import Session
 class TrackedDelivery:
     """One recipient's delivery and how it came to where it stands."""
 
-    recipient: str
-    state: State
-    seq: int
-    updated_at: datetime
+    status: DeliveryStatus
+    """Where it stands, as the statements bear out."""
     statements: tuple[Statement, ...]
     """All after ACCEPTED, by seq."""
+
+    @property
+    def recipient(self) -> str:
+        """The unit that it goes to."""
+        return self.status.recipient
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.status.state
+
+    @property
+    def seq(self) -> int:
+        """The number of its last statement."""
+        return self.status.seq
+
+    @property
+    def updated_at(self) -> datetime:
+        """When that was recorded."""
+        return self.status.updated_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +65,42 @@ async def track(session: Session, envelope_id: str) -> Tracking:
     request = exchange_pb2.TrackEnvelopeRequest(envelope_id=envelope_id)
     page = await connection.call(connection.exchange.TrackEnvelope, request)
     envelope = session.verifier.envelope(page.envelope, recipient=None, envelope_id=envelope_id)
-    deliveries = _deliveries(session, envelope, page)
+    deliveries = _joined(session, envelope, [], page)
     while page.next_page_token:
         request.page_token = page.next_page_token
         page = await connection.call(connection.exchange.TrackEnvelope, request)
-        deliveries += _deliveries(session, envelope, page)
+        deliveries = _joined(session, envelope, deliveries, page)
+    for delivery in deliveries:
+        _check_history(delivery.status, delivery.statements, envelope)
     _check_complete(session.unit, envelope, deliveries)
     return Tracking(envelope, tuple(deliveries))
 
 
-def _deliveries(
-    session: Session, envelope: Envelope, page: exchange_pb2.TrackEnvelopeResponse
-) -> list[TrackedDelivery]:
-    lists = RevocationLists(crl.der for crl in page.revocation_lists)
-    return [_delivery(session, envelope, lists, message) for message in page.deliveries]
-
-
-def _delivery(
+def _joined(
     session: Session,
     envelope: Envelope,
-    lists: RevocationLists,
-    message: exchange_pb2.TrackedDelivery,
-) -> TrackedDelivery:
-    status = DeliveryStatus.of(message.status)
-    statements = tuple(
-        session.verifier.statement(statement, envelope.manifest, envelope.trust, lists)
-        for statement in message.statements
-    )
-    _check_history(status, statements, envelope)
-    return TrackedDelivery(
-        status.recipient, status.state, status.seq, status.updated_at, statements
-    )
+    before: Sequence[TrackedDelivery],
+    page: exchange_pb2.TrackEnvelopeResponse,
+) -> list[TrackedDelivery]:
+    """All deliveries so far: the last one of the pages before may go on with this one."""
+    if page.next_page_token and not page.deliveries:
+        raise VerificationFailed(
+            "a page of the history has nothing on it, and others are to follow",
+            step="history",
+            envelope_id=envelope.envelope_id,
+        )
+    lists = RevocationLists(crl.der for crl in page.revocation_lists)
+    joined = list(before)
+    for message in page.deliveries:
+        status = DeliveryStatus.of(message.status)
+        statements = tuple(
+            session.verifier.statement(statement, envelope.manifest, envelope.trust, lists)
+            for statement in message.statements
+        )
+        if joined and joined[-1].recipient == status.recipient:
+            statements = joined.pop().statements + statements
+        joined.append(TrackedDelivery(status, statements))
+    return joined
 
 
 def _check_complete(unit: str, envelope: Envelope, deliveries: Sequence[TrackedDelivery]) -> None:
@@ -95,16 +119,22 @@ def _check_complete(unit: str, envelope: Envelope, deliveries: Sequence[TrackedD
 def _check_history(
     status: DeliveryStatus, statements: Sequence[Statement], envelope: Envelope
 ) -> None:
-    """Numbers without gaps, each step beginning where the last one ended, up to the status."""
-    state = envelope.accepted.state_after
+    """Numbers without gaps, each step legal where the last one ended, up to the status."""
+    standing = Standing(envelope.accepted.state_after)
     for expected, statement in enumerate(statements, start=1):
-        if (statement.receipt.recipient, statement.seq) != (status.recipient, expected):
+        said = statement.receipt
+        if (said.recipient, statement.seq) != (status.recipient, expected):
             raise _broken(status, envelope, f"statement {expected} is missing or misplaced")
-        if statement.state_before is not state:
+        if statement.state_before is not standing.state:
             raise _broken(status, envelope, f"statement {expected} does not follow the one before")
-        state = statement.state_after
-    if (state, len(statements)) != (status.state, status.seq):
+        try:
+            standing = step(standing, said.type, said.reason_code)
+        except StateConflict as error:
+            raise _broken(status, envelope, f"statement {expected}: {error.message}") from error
+    if (standing.state, len(statements)) != (status.state, status.seq):
         raise _broken(status, envelope, f"it is said to be {status.state} after {status.seq}")
+    if standing.withdrawal_requested is not status.withdrawal_requested:
+        raise _broken(status, envelope, "it is said otherwise whether its withdrawal is asked for")
 
 
 def _broken(status: DeliveryStatus, envelope: Envelope, why: str) -> VerificationFailed:

@@ -26,7 +26,7 @@ from document_exchange.v1 import envelope_pb2 as document__exchange_dot_v1_dot_e
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)document_exchange/v1/correspondence.proto\x12\x14\x64ocument_exchange.v1\x1a#document_exchange/v1/envelope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\'\n\x10GetThreadRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\"W\n\x11GetThreadResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .document_exchange.v1.ThreadItem\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\x9c\x01\n\nThreadItem\x12\x32\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .document_exchange.v1.Submission\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x10\n\x08\x62usiness\x18\x03 \x01(\t\x12\r\n\x05genre\x18\x04 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.document_exchange.v1.Link\"I\n\x04Link\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.document_exchange.v1.LinkKind\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\",\n\x15GetCirculationRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\"\x88\x01\n\x16GetCirculationResponse\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12:\n\nrecipients\x18\x04 \x03(\x0b\x32&.document_exchange.v1.CirculationEntry\"\xd9\x01\n\x10\x43irculationEntry\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.document_exchange.v1.DeliveryStatus\x12\x16\n\x0erecipient_kind\x18\x02 \x01(\t\x12\x31\n\rsigned_for_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12/\n\x0b\x61nswered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x85\x01\n\x08LinkKind\x12\x19\n\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12LINK_KIND_REPLY_TO\x10\x01\x12\x18\n\x14LINK_KIND_SUPERSEDES\x10\x02\x12\x17\n\x13LINK_KIND_REFERS_TO\x10\x03\x12\x13\n\x0fLINK_KIND_VOIDS\x10\x04\x32\xe2\x01\n\x15\x43orrespondenceService\x12\\\n\tGetThread\x12&.document_exchange.v1.GetThreadRequest\x1a\'.document_exchange.v1.GetThreadResponse\x12k\n\x0eGetCirculation\x12+.document_exchange.v1.GetCirculationRequest\x1a,.document_exchange.v1.GetCirculationResponseBs\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)document_exchange/v1/correspondence.proto\x12\x14\x64ocument_exchange.v1\x1a#document_exchange/v1/envelope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\'\n\x10GetThreadRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\"W\n\x11GetThreadResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .document_exchange.v1.ThreadItem\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xd0\x01\n\nThreadItem\x12\x32\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32 .document_exchange.v1.Submission\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\x10\n\x08\x62usiness\x18\x03 \x01(\t\x12\r\n\x05genre\x18\x04 \x01(\t\x12)\n\x05links\x18\x05 \x03(\x0b\x32\x1a.document_exchange.v1.Link\x12\x32\n\x08standing\x18\x06 \x03(\x0b\x32 .document_exchange.v1.StateCount\"O\n\nStateCount\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.document_exchange.v1.DeliveryState\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"I\n\x04Link\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.document_exchange.v1.LinkKind\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\",\n\x15GetCirculationRequest\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\"\x88\x01\n\x16GetCirculationResponse\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0e\n\x06sender\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12:\n\nrecipients\x18\x04 \x03(\x0b\x32&.document_exchange.v1.CirculationEntry\"\xd9\x01\n\x10\x43irculationEntry\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.document_exchange.v1.DeliveryStatus\x12\x16\n\x0erecipient_kind\x18\x02 \x01(\t\x12\x31\n\rsigned_for_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61nswered_by\x18\x04 \x01(\t\x12/\n\x0b\x61nswered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x85\x01\n\x08LinkKind\x12\x19\n\x15LINK_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12LINK_KIND_REPLY_TO\x10\x01\x12\x18\n\x14LINK_KIND_SUPERSEDES\x10\x02\x12\x17\n\x13LINK_KIND_REFERS_TO\x10\x03\x12\x13\n\x0fLINK_KIND_VOIDS\x10\x04\x32\xe2\x01\n\x15\x43orrespondenceService\x12\\\n\tGetThread\x12&.document_exchange.v1.GetThreadRequest\x1a\'.document_exchange.v1.GetThreadResponse\x12k\n\x0eGetCirculation\x12+.document_exchange.v1.GetCirculationRequest\x1a,.document_exchange.v1.GetCirculationResponseBs\n\x17org.documentexchange.v1P\x01Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\xaa\x02\x13\x44ocumentExchange.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +34,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'document_exchange.v1.corres
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027org.documentexchange.v1P\001Z@document-exchange/gen/go/document_exchange/v1;documentexchangev1\252\002\023DocumentExchange.V1'
-  _globals['_LINKKIND']._serialized_start=907
-  _globals['_LINKKIND']._serialized_end=1040
+  _globals['_LINKKIND']._serialized_start=1040
+  _globals['_LINKKIND']._serialized_end=1173
   _globals['_GETTHREADREQUEST']._serialized_start=137
   _globals['_GETTHREADREQUEST']._serialized_end=176
   _globals['_GETTHREADRESPONSE']._serialized_start=178
   _globals['_GETTHREADRESPONSE']._serialized_end=265
   _globals['_THREADITEM']._serialized_start=268
-  _globals['_THREADITEM']._serialized_end=424
-  _globals['_LINK']._serialized_start=426
-  _globals['_LINK']._serialized_end=499
-  _globals['_GETCIRCULATIONREQUEST']._serialized_start=501
-  _globals['_GETCIRCULATIONREQUEST']._serialized_end=545
-  _globals['_GETCIRCULATIONRESPONSE']._serialized_start=548
-  _globals['_GETCIRCULATIONRESPONSE']._serialized_end=684
-  _globals['_CIRCULATIONENTRY']._serialized_start=687
-  _globals['_CIRCULATIONENTRY']._serialized_end=904
-  _globals['_CORRESPONDENCESERVICE']._serialized_start=1043
-  _globals['_CORRESPONDENCESERVICE']._serialized_end=1269
+  _globals['_THREADITEM']._serialized_end=476
+  _globals['_STATECOUNT']._serialized_start=478
+  _globals['_STATECOUNT']._serialized_end=557
+  _globals['_LINK']._serialized_start=559
+  _globals['_LINK']._serialized_end=632
+  _globals['_GETCIRCULATIONREQUEST']._serialized_start=634
+  _globals['_GETCIRCULATIONREQUEST']._serialized_end=678
+  _globals['_GETCIRCULATIONRESPONSE']._serialized_start=681
+  _globals['_GETCIRCULATIONRESPONSE']._serialized_end=817
+  _globals['_CIRCULATIONENTRY']._serialized_start=820
+  _globals['_CIRCULATIONENTRY']._serialized_end=1037
+  _globals['_CORRESPONDENCESERVICE']._serialized_start=1176
+  _globals['_CORRESPONDENCESERVICE']._serialized_end=1402
 # @@protoc_insertion_point(module_scope)

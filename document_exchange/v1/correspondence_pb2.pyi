@@ -114,6 +114,7 @@ class ThreadItem(_message.Message):
     BUSINESS_FIELD_NUMBER: _builtins.int
     GENRE_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
     sender: _builtins.str
     """Who sent it."""
     business: _builtins.str
@@ -122,11 +123,17 @@ class ThreadItem(_message.Message):
     """Genre 文种."""
     @_builtins.property
     def envelope(self) -> _envelope_pb2.Submission:
-        """The envelope, with the deliveries that the caller may see."""
+        """The envelope. Its deliveries are those that the caller may see: all of what it sent, otherwise
+        its own. They are left out where 5,000 in one answer would be exceeded; see standing.
+        """
 
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
         """What it says about earlier envelopes; of those that the caller is no party to, only the id."""
+
+    @_builtins.property
+    def standing(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateCount]:
+        """How many of the deliveries that the caller may see are in which state: of all of them always."""
 
     def __init__(
         self,
@@ -136,14 +143,41 @@ class ThreadItem(_message.Message):
         business: _builtins.str = ...,
         genre: _builtins.str = ...,
         links: _abc.Iterable[Global___Link] | None = ...,
+        standing: _abc.Iterable[Global___StateCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business", b"business", "envelope", b"envelope", "genre", b"genre", "links", b"links", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business", b"business", "envelope", b"envelope", "genre", b"genre", "links", b"links", "sender", b"sender", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ThreadItem: _TypeAlias = ThreadItem  # noqa: Y015
+
+@_typing.final
+class StateCount(_message.Message):
+    """How many deliveries are in one state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: _envelope_pb2.DeliveryState.ValueType
+    """The state."""
+    count: _builtins.int
+    """How many; never 0."""
+    def __init__(
+        self,
+        *,
+        state: _envelope_pb2.DeliveryState.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateCount: _TypeAlias = StateCount  # noqa: Y015
 
 @_typing.final
 class Link(_message.Message):
@@ -243,7 +277,10 @@ class CirculationEntry(_message.Message):
     recipient_kind: _builtins.str
     """TO or CC."""
     answered_by: _builtins.str
-    """Its answer to the sender: the first envelope in reply that stands. Empty if there is none."""
+    """Its answer: the first envelope in reply to this one that it sent to this one's sender and that
+    was neither refused, returned, withdrawn nor declared void. Empty if there is none, or if the
+    caller is no party to it.
+    """
     @_builtins.property
     def status(self) -> _envelope_pb2.DeliveryStatus:
         """Its delivery."""
@@ -254,7 +291,7 @@ class CirculationEntry(_message.Message):
 
     @_builtins.property
     def answered_at(self) -> _timestamp_pb2.Timestamp:
-        """When the centre accepted that answer."""
+        """When the centre accepted that answer; not set if there is none."""
 
     def __init__(
         self,

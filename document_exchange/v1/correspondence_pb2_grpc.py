@@ -54,16 +54,17 @@ class CorrespondenceServiceServicer:
     """
 
     def GetThread(self, request, context):
-        """The envelopes that answer, supersede, void or refer to one another, as far as the calling unit
-        is a party to them.
+        """The envelopes that answer, supersede, void or refer to one another, in both directions and over
+        any number of steps, as far as the calling unit is a party to them: what hangs together only
+        through an envelope that it neither sent nor got is not shown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCirculation(self, request, context):
-        """Where each recipient of an envelope stands, and what it answered. For its sender; for a
-        recipient if the document is of open circulation.
+        """Where each recipient of an envelope stands, and what it answered. For its sender, and for its
+        recipients if the document is of open circulation; other recipients get PERMISSION_DENIED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

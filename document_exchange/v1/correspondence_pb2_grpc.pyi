@@ -36,12 +36,13 @@ class CorrespondenceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CorrespondenceServiceAsyncStub: ...
     GetThread: _grpc.UnaryUnaryMultiCallable[_correspondence_pb2.GetThreadRequest, _correspondence_pb2.GetThreadResponse]
-    """The envelopes that answer, supersede, void or refer to one another, as far as the calling unit
-    is a party to them.
+    """The envelopes that answer, supersede, void or refer to one another, in both directions and over
+    any number of steps, as far as the calling unit is a party to them: what hangs together only
+    through an envelope that it neither sent nor got is not shown.
     """
     GetCirculation: _grpc.UnaryUnaryMultiCallable[_correspondence_pb2.GetCirculationRequest, _correspondence_pb2.GetCirculationResponse]
-    """Where each recipient of an envelope stands, and what it answered. For its sender; for a
-    recipient if the document is of open circulation.
+    """Where each recipient of an envelope stands, and what it answered. For its sender, and for its
+    recipients if the document is of open circulation; other recipients get PERMISSION_DENIED.
     """
 
 @_typing.type_check_only
@@ -52,12 +53,13 @@ class CorrespondenceServiceAsyncStub(CorrespondenceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetThread: _aio.UnaryUnaryMultiCallable[_correspondence_pb2.GetThreadRequest, _correspondence_pb2.GetThreadResponse]  # type: ignore[assignment]
-    """The envelopes that answer, supersede, void or refer to one another, as far as the calling unit
-    is a party to them.
+    """The envelopes that answer, supersede, void or refer to one another, in both directions and over
+    any number of steps, as far as the calling unit is a party to them: what hangs together only
+    through an envelope that it neither sent nor got is not shown.
     """
     GetCirculation: _aio.UnaryUnaryMultiCallable[_correspondence_pb2.GetCirculationRequest, _correspondence_pb2.GetCirculationResponse]  # type: ignore[assignment]
-    """Where each recipient of an envelope stands, and what it answered. For its sender; for a
-    recipient if the document is of open circulation.
+    """Where each recipient of an envelope stands, and what it answered. For its sender, and for its
+    recipients if the document is of open circulation; other recipients get PERMISSION_DENIED.
     """
 
 class CorrespondenceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,8 +73,9 @@ class CorrespondenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _correspondence_pb2.GetThreadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_correspondence_pb2.GetThreadResponse, _abc.Awaitable[_correspondence_pb2.GetThreadResponse]]:
-        """The envelopes that answer, supersede, void or refer to one another, as far as the calling unit
-        is a party to them.
+        """The envelopes that answer, supersede, void or refer to one another, in both directions and over
+        any number of steps, as far as the calling unit is a party to them: what hangs together only
+        through an envelope that it neither sent nor got is not shown.
         """
 
     @_abc_1.abstractmethod
@@ -81,8 +84,8 @@ class CorrespondenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _correspondence_pb2.GetCirculationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_correspondence_pb2.GetCirculationResponse, _abc.Awaitable[_correspondence_pb2.GetCirculationResponse]]:
-        """Where each recipient of an envelope stands, and what it answered. For its sender; for a
-        recipient if the document is of open circulation.
+        """Where each recipient of an envelope stands, and what it answered. For its sender, and for its
+        recipients if the document is of open circulation; other recipients get PERMISSION_DENIED.
         """
 
 def add_CorrespondenceServiceServicer_to_server(servicer: CorrespondenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

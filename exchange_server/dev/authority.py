@@ -109,6 +109,9 @@ centre_address = {quoted(places.address("server"))}
 # In a real centre security staff approve the first seal of a unit.
 seal_approval = "automatic"
 
+[timestamps]
+name = "tsa-1"
+
 [tls]
 certificate = "authority/server.pem"
 key = "authority/server.key"

@@ -81,6 +81,11 @@ key = "centre/centre-seal.key"
 root = "pki/root.pem"
 seal_ca = "pki/seal-ca.pem"
 
+[timestamps]
+url = {quoted(f"http://{places.address('http')}/tsa")}
+interval_s = 1.0
+timeout_s = 2.0
+
 [ledger]
 dsn = {quoted(postgres.dsn("exchange"))}
 

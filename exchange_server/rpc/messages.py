@@ -55,7 +55,7 @@ def delivery(summary: DeliverySummary) -> envelope_pb2.Delivery:
         envelope_id=summary.envelope_id,
         recipient=summary.recipient,
         sender=summary.sender,
-        state=_state(summary.state),
+        state=state_number(summary.state),
         seq=summary.seq,
         title=summary.title,
         doc_id=summary.doc_id,
@@ -80,7 +80,7 @@ def delivery(summary: DeliverySummary) -> envelope_pb2.Delivery:
 def delivery_status(status: DeliveryStatus) -> envelope_pb2.DeliveryStatus:
     return envelope_pb2.DeliveryStatus(
         recipient=status.recipient,
-        state=_state(status.state),
+        state=state_number(status.state),
         seq=status.seq,
         updated_at=timestamp(status.updated_at),
         last_type=status.last_type.value,
@@ -175,7 +175,8 @@ def states(numbers: Iterable[int]) -> list[State]:
     return found
 
 
-def _state(state: State) -> envelope_pb2.DeliveryState.ValueType:
+def state_number(state: State) -> envelope_pb2.DeliveryState.ValueType:
+    """The number on the wire of a state."""
     return envelope_pb2.DeliveryState.Value(f"DELIVERY_STATE_{state.value}")
 
 

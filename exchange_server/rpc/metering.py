@@ -5,10 +5,24 @@ from __future__ import annotations
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from document_exchange.v1 import admin_pb2, directory_pb2, exchange_pb2
+from document_exchange.v1 import (
+    admin_pb2,
+    correspondence_pb2,
+    directory_pb2,
+    evidence_pb2,
+    exchange_pb2,
+)
 from exchange_server.quotas import MethodKinds
 
-_FILES = (exchange_pb2, directory_pb2, admin_pb2, health_pb2, reflection_pb2)
+_FILES = (
+    exchange_pb2,
+    correspondence_pb2,
+    evidence_pb2,
+    directory_pb2,
+    admin_pb2,
+    health_pb2,
+    reflection_pb2,
+)
 
 
 def method_kinds() -> MethodKinds:

@@ -25,6 +25,7 @@ from exchange_server.registry import (
     System,
     Unit,
 )
+from exchange_server.track import Place, Range
 from exchange_server.values import (
     Acceptance,
     AcceptedEnvelope,
@@ -42,7 +43,7 @@ from exchange_server.watch import Waiting
 
 MOST_REPEATED = 50
 """How often a party may say the same of one delivery, of what may be said again and again."""
-_FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
+FIRST_KEY: Key = ("00000000-0000-0000-0000-000000000000", "")
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
@@ -126,10 +127,18 @@ class Ledger:
     async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None:
         return _envelope(await self._db.row("find_envelope", envelope_id))
 
-    async def find_fault(
-        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
-    ) -> str:
-        return str(await self._db.value("find_fault", sender, doc_id, list(earlier), envelope_id))
+    async def find_fault(self, submitted: Manifest) -> str:
+        earlier = {submitted.supersedes, submitted.refers_to} - {None}
+        fault: str = await self._db.value(
+            "find_fault",
+            submitted.sender,
+            submitted.document.doc_id,
+            list(earlier),
+            submitted.envelope_id,
+            submitted.voids,
+            submitted.document.reply_to,
+        )
+        return fault
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
         """Write an envelope with all that belongs to it, or nothing.
@@ -273,7 +282,7 @@ class Ledger:
             Waiting(
                 (row["envelope_id"], row["recipient"]),
                 row["waiting_seq"],
-                _submission(row, (_status(row),)),
+                _submission(row, (status_of(row),)),
             )
             for row in rows
         ]
@@ -282,13 +291,13 @@ class Ledger:
         self, query: str, unit: str, keys: Sequence[Key] | None, after: Key | None, limit: int
     ) -> list[asyncpg.Record]:
         if keys is None:
-            return await self._db.rows(query, unit, *(after or _FIRST_KEY), limit)
+            return await self._db.rows(query, unit, *(after or FIRST_KEY), limit)
         return await self._db.rows(query + "_of", unit, [k[0] for k in keys], [k[1] for k in keys])
 
     async def waiting_seqs(
         self, unit: str, side: str, after: Key | None, limit: int
     ) -> list[tuple[Key, int]]:
-        rows = await self._db.rows("waiting_seqs", unit, side, *(after or _FIRST_KEY), limit)
+        rows = await self._db.rows("waiting_seqs", unit, side, *(after or FIRST_KEY), limit)
         return [((row["envelope_id"], row["recipient"]), row["seq"]) for row in rows]
 
     async def notify(self, payload: str) -> None:
@@ -300,35 +309,20 @@ class Ledger:
         self, envelope_id: str, recipient: str, receipt_id: str | None = None
     ) -> DeliveryPosition | None:
         row = await self._db.row("find_position", envelope_id, recipient, receipt_id)
-        if row is None:
-            return None
-        return DeliveryPosition(
-            row["envelope_id"],
-            row["recipient"],
-            row["sender"],
-            State(row["state"]),
-            row["seq"],
-            row["manifest_sha256"],
-            row["withdrawal_requested"],
-            row["recorded"],
-        )
+        return position_of(row) if row else None
 
     async def find_statement(
         self, envelope_id: str, recipient: str, receipt_id: str
     ) -> StatementRecord | None:
         return _statement(await self._db.row("find_statement", envelope_id, recipient, receipt_id))
 
-    async def find_statement_of_type(
-        self, envelope_id: str, recipient: str, type_: ReceiptType
+    async def find_statement_at(
+        self, envelope_id: str, recipient: str, seq: int
     ) -> StatementRecord | None:
-        return _statement(
-            await self._db.row("find_statement_of_type", envelope_id, recipient, type_.value)
-        )
+        return _statement(await self._db.row("find_statement_at", envelope_id, recipient, seq))
 
-    async def find_deciding_statement(
-        self, envelope_id: str, recipient: str
-    ) -> StatementRecord | None:
-        return _statement(await self._db.row("find_deciding_statement", envelope_id, recipient))
+    async def find_delivered(self, envelope_id: str, recipient: str) -> StatementRecord | None:
+        return _statement(await self._db.row("find_delivered", envelope_id, recipient))
 
     async def record(self, statement: NewStatement) -> Outcome:
         """Write a statement with its effect, if the delivery still stands where it was read.
@@ -381,29 +375,33 @@ class Ledger:
     # ---------------------------------------------------------------- track
 
     async def list_statuses(
-        self, envelope_id: str, recipient: str | None, after: str, limit: int
+        self, envelope_id: str, recipient: str | None, after: Place, limit: int
     ) -> list[DeliveryStatus]:
-        rows = await self._db.rows("list_statuses", envelope_id, recipient, after, limit)
-        return [_status(row) for row in rows]
+        rows = await self._db.rows("list_statuses", envelope_id, recipient, *after, limit)
+        return [status_of(row) for row in rows]
 
     async def list_statements(
-        self, envelope_id: str, statuses: Sequence[DeliveryStatus]
-    ) -> Mapping[str, list[StatementRecord]]:
-        found: dict[str, list[StatementRecord]] = defaultdict(list)
-        for row in await self._db.rows(
+        self, envelope_id: str, wanted: Sequence[Range], most_bytes: int
+    ) -> tuple[Mapping[str, list[StatementRecord]], list[bytes]]:
+        rows = await self._db.rows(
             "list_statements",
             envelope_id,
-            [s.recipient for s in statuses],
-            [s.seq for s in statuses],
-        ):
+            [each.recipient for each in wanted],
+            [each.after for each in wanted],
+            [each.up_to for each in wanted],
+            most_bytes,
+        )
+        found: dict[str, list[StatementRecord]] = defaultdict(list)
+        for row in rows:
             statement = _statement(row)
             if statement is not None:
                 found[row["recipient"]].append(statement)
-        return found
-
-    async def crls_of(self, envelope_id: str, recipients: Sequence[str]) -> list[bytes]:
-        rows = await self._db.rows("crls_of", envelope_id, list(recipients))
-        return [row["der"] for row in rows]
+        lists = await self._db.rows(
+            "crls_by_number",
+            list({row["root_crl"] for row in rows}),
+            list({row["seal_crl"] for row in rows}),
+        )
+        return found, [each["der"] for each in lists]
 
     async def list_submissions(
         self, unit: str, states: Sequence[State], before: str | None, limit: int
@@ -413,7 +411,7 @@ class Ledger:
         )
         statuses: dict[str, list[DeliveryStatus]] = defaultdict(list)
         for row in await self._db.rows("statuses_of", [row["envelope_id"] for row in rows]):
-            statuses[row["envelope_id"]].append(_status(row))
+            statuses[row["envelope_id"]].append(status_of(row))
         return [_submission(row, tuple(statuses[row["envelope_id"]])) for row in rows]
 
 
@@ -451,6 +449,21 @@ def _envelope(row: asyncpg.Record | None) -> AcceptedEnvelope | None:
         accepted_at=row["accepted_at"],
         root_crl=row["root_crl"],
         seal_crl=row["seal_crl"],
+    )
+
+
+def position_of(row: asyncpg.Record) -> DeliveryPosition:
+    """What a decision is made upon, of a row with the columns of ``find_position``."""
+    return DeliveryPosition(
+        row["envelope_id"],
+        row["recipient"],
+        row["sender"],
+        State(row["state"]),
+        row["seq"],
+        row["manifest_sha256"],
+        row["withdrawal_requested"],
+        row["recorded"],
+        row["decided_seq"],
     )
 
 
@@ -494,7 +507,8 @@ def _delivery(row: asyncpg.Record) -> DeliverySummary:
     )
 
 
-def _status(row: asyncpg.Record) -> DeliveryStatus:
+def status_of(row: asyncpg.Record) -> DeliveryStatus:
+    """Where a delivery stands, of a row with the columns of ``list_statuses``."""
     return DeliveryStatus(
         recipient=row["recipient"],
         state=State(row["state"]),

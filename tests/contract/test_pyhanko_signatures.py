@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 
 import pytest
-from asn1crypto import cms, keys  # type: ignore[import-untyped]
-from asn1crypto import x509 as asn1_x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from pyhanko.sign import signers, timestamps
-from pyhanko.sign.validation import async_validate_detached_cms
-from pyhanko.sign.validation.settings import KeyUsageConstraints
+from asn1crypto import cms  # type: ignore[import-untyped]
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pyhanko.sign import timestamps
 from pyhanko.sign.validation.status import StandardCMSSignatureStatus
-from pyhanko_certvalidator import ValidationContext
-from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from document_exchange import signature
 from document_exchange.errors import SignatureInvalid
-from tests.pki_for_tests import NOW, TIME_STAMPING, TRUST_DOMAIN, Holder, Pki, make_leaf
+from tests import pyhanko_for_tests as pyhanko
+from tests.pki_for_tests import NOW, TIME_STAMPING, TRUST_DOMAIN, Pki, make_leaf
 
 PKI = Pki()
 SEAL = PKI.seal("qd-caizheng")
+CHAIN = (PKI.seal_ca, PKI.root)
 CONTENT = '{"title":"关于编制部门预算的通知"}'.encode()
-
-
-def certificate_of(holder: Holder) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(holder.der)
-
-
-def as_asn1(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> keys.PrivateKeyInfo:
-    return keys.PrivateKeyInfo.load(
-        key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
 
 
 def made_by_pyhanko(
     *, use_cades: bool = True, detached: bool = True, digest: str = "sha256", stamped: bool = False
 ) -> bytes:
-    chain = [certificate_of(PKI.seal_ca), certificate_of(PKI.root)]
-    store = SimpleCertificateStore.from_certs(chain)  # type: ignore[no-untyped-call]
-    signer = signers.SimpleSigner(certificate_of(SEAL), as_asn1(SEAL.key), store)
     stamper = None
     if stamped:
         key = rsa.generate_private_key(65537, 2048)  # the only kind that this stamper knows
@@ -56,34 +34,19 @@ def made_by_pyhanko(
             public_key=key.public_key(),
         )
         stamper = timestamps.DummyTimeStamper(
-            certificate_of(tsa), as_asn1(key), certs_to_embed=store, fixed_dt=NOW
+            pyhanko.certificate_of(tsa),
+            pyhanko.as_asn1(key),
+            certs_to_embed=pyhanko.certificates_of(CHAIN),
+            fixed_dt=NOW,
         )
-    info = asyncio.run(
-        signer.async_sign_general_data(
-            CONTENT, digest, detached=detached, use_cades=use_cades, timestamper=stamper
-        )
-    )
-    der: bytes = info.dump()
-    return der
+    return pyhanko.sign(
+        CONTENT, SEAL, CHAIN,
+        use_cades=use_cades, detached=detached, digest=digest, stamper=stamper,
+    )  # fmt: skip
 
 
 def validated_by_pyhanko(der: bytes, content: bytes, pki: Pki = PKI) -> StandardCMSSignatureStatus:
-    context = ValidationContext(
-        trust_roots=[certificate_of(pki.root)],
-        other_certs=[certificate_of(pki.seal_ca)],
-        moment=NOW,
-        allow_fetching=False,
-    )
-    return asyncio.run(
-        async_validate_detached_cms(
-            content,
-            cms.ContentInfo.load(der)["content"],
-            signer_validation_context=context,
-            key_usage_settings=KeyUsageConstraints(
-                key_usage={"non_repudiation"}, extd_key_usage={"email_protection"}
-            ),
-        )
-    )
+    return pyhanko.validate(der, content, pki.root, [pki.seal_ca], NOW)
 
 
 class TestOursInPyHanko:

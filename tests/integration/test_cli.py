@@ -3,60 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from exchange_client.testing import LocalCentre
 
-
-class Shell:
-    """A shell in which EXCHANGE_CONFIG is set, in an empty directory."""
-
-    def __init__(self, centre: LocalCentre, directory: Path) -> None:
-        self.directory = directory
-        self._environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("LANG", "LC_ALL", "LC_MESSAGES", "EXCHANGE_PROFILE")
-        } | {"EXCHANGE_CONFIG": str(centre.config_dir), "LANG": "C.UTF-8"}
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "exchange_client.cli", *arguments],
-            cwd=self.directory,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == code, err
-        return subprocess.CompletedProcess(arguments, code, out, err)
-
-    def rows(self, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
-        out = self.run("--json", *arguments, code=code).stdout
-        return [json.loads(line) for line in out.splitlines()]
-
-    def send(self, title: str, *more: str) -> str:
-        (self.directory / "notice.pdf").write_bytes(b"%PDF-1.7 " + title.encode())
-        arguments = ("send", "notice.pdf", "--to", "qd-jiaoyu", "--title", title, *more)
-        (row,) = self.rows("--profile", "qd-caizheng", *arguments)
-        return str(row["envelope_id"])
+from tests.shell_for_tests import Shell
 
 
 @pytest.fixture
 def shell(local_centre: LocalCentre, tmp_path: Path) -> Shell:
-    return Shell(local_centre, tmp_path)
+    return Shell(local_centre.config_dir, tmp_path)
 
 
 def test_send_receive_sign_and_track(shell: Shell) -> None:
@@ -96,7 +58,7 @@ def test_tables_speak_chinese(shell: Shell) -> None:
 
 
 def test_everything_that_waits_is_received_once(shell: Shell) -> None:
-    shell.rows("--profile", "qd-jiaoyu", "receive", "--sign")
+    shell.settle("qd-jiaoyu")
     sent = {shell.send(f"通知 {number}") for number in range(3)}
     received = shell.rows("--profile", "qd-jiaoyu", "receive")
     assert {each["envelope_id"] for each in received} == sent
@@ -180,8 +142,7 @@ def test_a_centre_that_is_down_is_said_once(
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, and nobody listens
         profile.write_text(profile.read_text().replace(local_centre.address, address))
-        down = Shell(local_centre, tmp_path)
-        down._environment["EXCHANGE_CONFIG"] = str(config)
+        down = Shell(config, tmp_path)
         with down.start(*form, "outbox") as process:
             assert process.stderr is not None
             first = process.stderr.readline()
@@ -223,6 +184,7 @@ def test_of_several_some_may_fail(shell: Shell) -> None:
 
 
 def test_following_goes_on_until_interrupted(shell: Shell) -> None:
+    shell.settle("qd-jiaoyu")
     arguments = ("--json", "--profile", "qd-jiaoyu", "receive", "--follow", "--sign")
     with shell.start(*arguments) as process:
         assert process.stdout is not None
@@ -248,8 +210,7 @@ def test_profiles(shell: Shell, local_centre: LocalCentre, tmp_path: Path) -> No
     listed = {row["profile"]: row for row in shell.rows("profile", "list")}
     assert listed["qd-caizheng"]["address"] == local_centre.address
     assert listed["qd-caizheng"]["seal"] is True
-    mine = Shell(local_centre, tmp_path)
-    mine._environment["EXCHANGE_CONFIG"] = str(tmp_path / "mine")
+    mine = Shell(tmp_path / "mine", tmp_path)
     source = local_centre.config_dir / "qd-caizheng"
     (row,) = mine.rows("profile", "import", str(source))
     assert row["profile"] == "qd-caizheng"

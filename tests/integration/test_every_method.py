@@ -87,6 +87,8 @@ def everybody(allowed: frozenset[str]) -> Row:
 
 
 _EXCHANGE = "/document_exchange.v1.ExchangeService/"
+_CORRESPONDENCE = "/document_exchange.v1.CorrespondenceService/"
+_EVIDENCE = "/document_exchange.v1.EvidenceService/"
 _DIRECTORY = "/document_exchange.v1.DirectoryService/"
 _ADMIN = "/document_exchange.v1.AdminService/"
 _AUTHORITY = "/document_exchange.v1.AuthorityService/"
@@ -105,6 +107,9 @@ TABLE: Mapping[str, Row] = {
     _EXCHANGE + "TrackEnvelope": units(FOUND, HIDDEN),
     _EXCHANGE + "ListSubmissions": units(OWN, OWN),
     _EXCHANGE + "WatchSubmissions": units(OWN, OWN),
+    _CORRESPONDENCE + "GetThread": units(FOUND, HIDDEN),
+    _CORRESPONDENCE + "GetCirculation": units(FOUND, HIDDEN),
+    _EVIDENCE + "GetEvidence": units(FOUND, HIDDEN),
     _DIRECTORY + "ListUnits": everybody(OWN),
     _DIRECTORY + "GetUnit": everybody(FOUND),
     _DIRECTORY + "ListGroups": everybody(OWN),
@@ -163,7 +168,8 @@ async def scene(own_centre: LocalCentre) -> Scene:
         proposed = await proposer.apply(put(route=a_route()))
     data = marker.encode()
     made = envelope(
-        [part(data)], document=msgspec.structs.replace(document(), title=f"函 {marker}")
+        [part(data)],
+        document=msgspec.structs.replace(document(), title=f"函 {marker}", open_circulation=True),
     )
     content = manifest.encode(made)
     upload = Upload(content, sealed(content, inside.unit(SENDER, "seal")), (("part-1", data),))

@@ -12,7 +12,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from exchange_client import AsyncClient, AsyncDelivery, Client, Delivery, Profile
+from exchange_client import (
+    AsyncClient,
+    AsyncDelivery,
+    AsyncSent,
+    Client,
+    Delivery,
+    Profile,
+    Sent,
+)
 from exchange_client.cli import exchange
 from exchange_client.testing import LocalCentre, local_centre_fixture
 
@@ -52,14 +60,19 @@ def test_the_programs_do_what_the_page_says(local_centre: LocalCentre, tmp_path:
             (tmp_path / "program.py").write_text(text, encoding="utf-8")
             config = str(local_centre.config_dir)
             printed.append(run(tmp_path, "program.py", EXCHANGE_CONFIG=config))
-    sent, asked, received, repeated, watched, followed, issued = printed
+    sent, asked, joint, received, decided, answered, *printed = printed
+    repeated, watched, followed, issued = printed
     assert "900000014-" in sent
     assert "all-departments qd-caizheng qd-jiaoyu" in asked
     assert "PARALLEL True" in asked
     assert "DOWN False" in asked
+    assert "qd-caizheng 关于开展教育经费统计的通知 received/" in joint
+    assert "\n()\n" in joint  # nobody's seal is missing
     assert "seal spiffe://exchange.example/unit/qd-caizheng/seal/main" in issued
     assert "关于编制部门预算的通知 各单位：请于月底前报送部门预算。" in received
     assert "SIGNED_FOR" in received
+    assert decided.startswith("SIGNED_FOR spiffe://exchange.example/unit/qd-jiaoyu/seal/main ")
+    assert "SUPERSEDES" in answered
     assert repeated == "the centre has it already\n"
     assert "关于报送年度总结的通知 qd-jiaoyu SIGNED_FOR" in watched
     assert "关于报送年度总结的通知 qd-jiaoyu SIGNED_FOR" in followed
@@ -109,17 +122,21 @@ def table(heading: str, number: int) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("number", "blocking", "asynchronous"),
-    [(0, Client, AsyncClient), (1, Delivery, AsyncDelivery)],
-    ids=["client", "delivery"],
+    ("heading", "number", "blocking", "asynchronous"),
+    [
+        ("A client", 0, Client, AsyncClient),
+        ("A client", 1, Delivery, AsyncDelivery),
+        ("What becomes of a document", 1, Sent, AsyncSent),
+    ],
+    ids=["client", "delivery", "sent"],
 )
 def test_the_tables_name_every_method_and_its_command(
-    number: int, blocking: type, asynchronous: type
+    heading: str, number: int, blocking: type, asynchronous: type
 ) -> None:
     named = set()
-    for methods, _, command in table("A client", number):
+    for methods, *_, command in table(heading, number):
         named |= set(re.findall(r"`(\w+)[(`]", methods))
-        for verb in re.findall(r"exchange (\w+)", command):
+        for verb in re.findall(r"exchange ([\w-]+)", command):
             assert verb in exchange.commands, verb
     inherited = set(dir(asynchronous.__mro__[1])) | {"from_profile", "session", "timing"}
     public = {name for name in vars(blocking) if not name.startswith("_")}

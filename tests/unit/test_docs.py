@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from exchange_client.cli import exchange
 from exchange_pki.cli import exchange_pki
 
-from document_exchange import event, manifest, receipt
+from document_exchange import event, evidence, manifest, receipt
 from exchange_server import registry_file
 from exchange_server.cli import cli as exchange_server
 
@@ -31,7 +32,9 @@ READERS: dict[str, Callable[[bytes], object]] = {
     receipt.RECEIPT_SCHEMA: receipt.decode_receipt,
     receipt.ADMISSION_SCHEMA: receipt.decode_admission,
     event.SCHEMA: event.decode,
+    evidence.SCHEMA: evidence.decode,
 }
+VECTORS = ROOT / "tests" / "assets" / "vectors"
 SALT = bytes(range(32))
 
 FORMATS = (DOCS / "formats.md").read_text(encoding="utf-8")
@@ -58,6 +61,27 @@ def test_an_example_is_read_and_its_digest_is_the_one_that_is_named(example: byt
         assert f"`{event.leaf(SALT, example)}`" in FORMATS
     elif isinstance(found, manifest.Manifest) or getattr(found, "type", "") == "SIGNED_FOR":
         assert f"`{hashlib.sha256(example).hexdigest()}`" in FORMATS
+
+
+def test_the_example_of_evidence_is_that_of_the_test_vector() -> None:
+    stem = "deliveries/qd-caizheng/0002-SIGNED_FOR"
+    with zipfile.ZipFile(VECTORS / "simple.zip") as archive:
+        index = archive.read(evidence.INDEX)
+        digested = [
+            index,
+            archive.read(evidence.ROOT_CERTIFICATE),
+            archive.read(f"{stem}.json"),
+            archive.read(f"{stem}.salt") + archive.read(f"{stem}.event.json"),
+        ]
+    assert index in EXAMPLES
+    for data in digested:
+        assert f"`{hashlib.sha256(data).hexdigest()}`" in FORMATS
+
+
+def test_every_step_of_a_delivery_has_its_place_among_the_names_of_etsi() -> None:
+    named = " ".join(row[0] for row in rows(FORMATS, "Our names and those of ETSI EN 319 522"))
+    for kind in receipt.ReceiptType:
+        assert f"`{kind.value}`" in named
 
 
 def rows(text: str, heading: str) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ from exchange_server.registry import Certificate, Crl, Registry, RegistryFollowe
 from exchange_server.routes import Route
 from exchange_server.statements import CentreSeal
 from exchange_server.submit import Submitted, Submitter
-from exchange_server.values import Acceptance, AcceptedEnvelope, Outcome
+from exchange_server.values import Acceptance, AcceptedEnvelope, Dues, Outcome
 from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, NOW, TRUST_DOMAIN, Holder, Pki
 from tests.quotas_for_tests import NOTHING, QuotaBooks, quota, unlimited
 from tests.real_centre import RECIPIENT, SENDER, envelope, part
@@ -90,9 +90,7 @@ class Centre:
     async def find_envelope(self, envelope_id: str) -> AcceptedEnvelope | None:
         return None
 
-    async def find_fault(
-        self, sender: str, doc_id: str, earlier: Sequence[str], envelope_id: str
-    ) -> str:
+    async def find_fault(self, submitted: Manifest) -> str:
         return ""
 
     async def accept(self, acceptance: Acceptance, accepted: Manifest) -> Outcome:
@@ -124,6 +122,7 @@ class Centre:
                 quotas=self.quotas,
                 clock=lambda: self.now,
                 idle_timeout_s=5.0,
+                dues=lambda document, now: Dues(None, None),
                 accepted=lambda envelope_id, recipients: None,
             ).submit(CALLER, CONTENT, (sealed,), self._chunks(follower))
         finally:

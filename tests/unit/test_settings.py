@@ -69,7 +69,7 @@ def shown(default: object) -> str:
     match default:
         case bool():
             return str(default).lower()
-        case "" | None:
+        case "" | None | ():
             return "none"
         case str():
             return f"`{default}`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,14 +13,16 @@ from typing import Protocol
 
 import grpc
 import structlog
+from cryptography.x509 import ObjectIdentifier
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from document_exchange.certificates import SealTrust
 from document_exchange.v1 import authority_pb2, authority_pb2_grpc
 from exchange_pki.authority import Authority
 from exchange_pki.keys import passphrase_from
+from exchange_pki.prepare import Order
 from exchange_pki.publish import Publisher
-from exchange_pki.service import admission, enrolment, http, ports
+from exchange_pki.service import admission, enrolment, http, ports, time_stamping
 from exchange_pki.service.admission import AuthorityAdmission, Callers, CallersInLedger
 from exchange_pki.service.config import Settings
 from exchange_pki.service.enrolment import Enrolment
@@ -34,6 +36,7 @@ from exchange_pki.service.rpc.authority import AuthorityServicer, Steps
 from exchange_pki.service.rpc.enrolment import EnrolmentServicer
 from exchange_pki.service.schedule import Schedule
 from exchange_pki.service.seals import Seals
+from exchange_pki.service.time_stamping import TimeStamping
 from exchange_pki.service.tokens import Tokens
 from exchange_pki.service.worker import AuthorityWorker
 from exchange_runtime.clock import Clock, system_clock
@@ -68,6 +71,7 @@ class _Parts:
     database: Database
     inventory: Inventory
     admission: AuthorityAdmission
+    tsa: TimeStamping | None
 
 
 class AuthorityService:
@@ -111,9 +115,12 @@ class AuthorityService:
         inventory = Inventory(database, self._clock)
         soon = timedelta(days=self._settings.warn_before_days)
         standing = StandingMetrics(self._metrics, database, self._clock, soon)
-        for part in (denials, refusals, self._schedule(worker, inventory, standing)):
+        tsa = self._time_stamping(authority, worker, callers)
+        schedule = self._schedule(worker, inventory, standing, tsa)
+        for part in (denials, refusals, schedule):
             await self._begin(part)
-        parts = _Parts(worker, database, inventory, AuthorityAdmission(callers, self._clock))
+        admission_ = AuthorityAdmission(callers, self._clock)
+        parts = _Parts(worker, database, inventory, admission_, tsa)
         return await self._listen(
             parts, self._guard(parts.admission, denials), self._door(refusals)
         )
@@ -165,8 +172,27 @@ class AuthorityService:
         show_followed(self._metrics, callers)
         return callers
 
+    def _time_stamping(
+        self, authority: Authority, worker: AuthorityWorker, callers: Follower[Callers]
+    ) -> TimeStamping | None:
+        settings = self._settings.timestamps
+        if not settings.name:
+            return None
+        return TimeStamping(
+            worker,
+            authority.own_key(worker.limited(Order("tsa", settings.name))),
+            ObjectIdentifier(settings.policy),
+            self._clock,
+            callers.current,
+            self._metrics,
+        )
+
     def _schedule(
-        self, worker: AuthorityWorker, inventory: Inventory, standing: StandingMetrics
+        self,
+        worker: AuthorityWorker,
+        inventory: Inventory,
+        standing: StandingMetrics,
+        tsa: TimeStamping | None,
     ) -> Schedule:
         settings = self._settings
         return Schedule(
@@ -176,6 +202,7 @@ class AuthorityService:
             crl_interval_s=settings.crl_interval_s,
             warn_before=timedelta(days=settings.warn_before_days),
             count=standing.count,
+            renew=[tsa.keep_key] if tsa else [],
         )
 
     def _guard(self, admitting: AuthorityAdmission, denials: Denials) -> Guard:
@@ -214,7 +241,7 @@ class AuthorityService:
         listening = Listening(
             authority_address,
             enrolment_address,
-            await self._serve_http(parts.worker),
+            await self._serve_http(parts),
             self._serve_metrics(),
         )
         self._add_services(parts, authority, enrolling, listening)
@@ -266,10 +293,11 @@ class AuthorityService:
             enrolling,
         )
 
-    async def _serve_http(self, worker: AuthorityWorker) -> str:
+    async def _serve_http(self, parts: _Parts) -> str:
         settings = self._settings
         port = http.HttpPort(
-            http.resources(worker),
+            http.resources(parts.worker),
+            _desks(parts.tsa),
             most_connections=settings.limits.http_connections,
             most_of_address=settings.limits.http_address_connections,
             limit_s=settings.limits.http_s,
@@ -285,6 +313,15 @@ class AuthorityService:
         port = MetricsPort(listen, self._metrics)
         self._stack.callback(port.close)
         return ports.address(listen, port.port)
+
+
+def _desks(tsa: TimeStamping | None) -> Mapping[str, http.Desk]:
+    if tsa is None:
+        return {}
+    types = time_stamping.QUERY_TYPE, time_stamping.REPLY_TYPE
+    return {
+        time_stamping.PATH: http.Desk(*types, time_stamping.LONGEST_QUERY_BYTES, tsa.answer),
+    }
 
 
 async def serve(settings: Settings, ready: Callable[[Listening], None]) -> None:

@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from cryptography.x509 import ObjectIdentifier
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from exchange_runtime import settings
@@ -29,16 +30,37 @@ class LedgerSettings(Section):
     timeout_s: float = Field(default=30.0, gt=0)
 
 
+class TimeStamps(Section):
+    """The time-stamping service (RFC 3161), on the HTTP port under ``/tsa``."""
+
+    name: str = ""
+    """Of its certificate: ``…/centre/tsa/NAME``; empty: there is no such service."""
+    policy: str = "2.25.314043831943295556770861917017317933526"
+    """The object identifier of the policy under which tokens are made."""
+
+    @field_validator("policy")
+    @classmethod
+    def _is_object_identifier(cls, value: str) -> str:
+        ObjectIdentifier(value)
+        return value
+
+
 class Lifetimes(Section):
     """How long certificates live where that is shorter than their profile says."""
 
     system_s: int | None = Field(default=None, ge=2)
     seal_s: int | None = Field(default=None, ge=2)
+    tsa_s: int | None = Field(default=None, ge=2)
     staff_s: int | None = Field(default=None, ge=2)
 
     def by_profile(self) -> dict[str, timedelta]:
         """Those that are set."""
-        found = {"system": self.system_s, "seal": self.seal_s, "staff": self.staff_s}
+        found = {
+            "system": self.system_s,
+            "seal": self.seal_s,
+            "tsa": self.tsa_s,
+            "staff": self.staff_s,
+        }
         return {
             profile: timedelta(seconds=seconds)
             for profile, seconds in found.items()
@@ -100,7 +122,7 @@ class Settings(ServiceSettings):
     enrolment_listen: str = "127.0.0.1:7452"
     """EnrolmentService, for callers without a certificate."""
     http_listen: str = "127.0.0.1:7480"
-    """Certificates and lists of the authorities, plain HTTP."""
+    """Certificates and lists of the authorities, and time-stamps, plain HTTP."""
     metrics_listen: str = ""
     """HOST:PORT for Prometheus, on loopback or an operations network; empty: none."""
     centre_address: str
@@ -109,6 +131,7 @@ class Settings(ServiceSettings):
     """HOST:PORT of AuthorityService, as units reach it; empty: as it listens."""
     enrolment_address: str = ""
     """HOST:PORT of EnrolmentService, as units reach it; empty: as it listens."""
+    timestamps: TimeStamps = TimeStamps()
     tls: Tls
     ledger: LedgerSettings
     seal_approval: Literal["security", "automatic"] = "security"

@@ -1,14 +1,14 @@
-"""Certificates and lists of the authorities over plain HTTP, as other software expects them.
+"""Certificates, lists and time-stamps over plain HTTP, as other software expects them.
 
-All of it is public, and what is served is a fixed handful of resources, so this speaks as little of
-HTTP/1.1 (RFC 9112) as that needs: GET and HEAD, one request for each connection. Whatever else
-comes is refused without being looked at further.
+All of it is public or signed, and what is served is a fixed handful of resources, so this speaks as
+little of HTTP/1.1 (RFC 9112) as that needs: one request for each connection, GET and HEAD for what
+is published, POST for what answers questions. Whatever else comes is refused without being looked
+at further.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from document_exchange.errors import ConfigurationError, ExchangeError
 from exchange_pki.profile import AUTHORITIES
+from exchange_pki.service import http_request
+from exchange_pki.service.http_request import Request
 from exchange_pki.service.worker import AuthorityWorker
 from exchange_runtime import addresses
 
@@ -29,8 +31,6 @@ log = structlog.get_logger(__name__)
 PEM, CRL, TEXT = "application/x-pem-file", "application/pkix-crl", "text/plain; charset=utf-8"
 
 _LONGEST_HEAD = 8 * 1024
-_REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9._/-]{0,100})(?:\?[!-~]*)? HTTP/1\.[01]\r\n")
-_SOME_REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class Resource:
     media_type: str
     max_age_s: int
     read: Callable[[], Awaitable[bytes]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Something that answers questions: of which media types both are, and how long a question."""
+
+    question_type: str
+    answer_type: str
+    longest_bytes: int
+    answer: Callable[[bytes], Awaitable[bytes]]
 
 
 def resources(worker: AuthorityWorker) -> Mapping[str, Resource]:
@@ -73,6 +83,7 @@ class HttpPort:
     def __init__(
         self,
         resources: Mapping[str, Resource],
+        desks: Mapping[str, Desk],
         *,
         most_connections: int,
         most_of_address: int,
@@ -82,11 +93,13 @@ class HttpPort:
 
         Args:
             resources: what is served, by path.
+            desks: what answers questions, by path.
             most_connections: of all clients together.
             most_of_address: of one network address, as ``addresses`` counts them.
             limit_s: how long a connection may last, reading and writing together.
         """
         self._resources = resources
+        self._desks = desks
         self._most_connections = most_connections
         self._most_of_address = most_of_address
         self._limit_s = limit_s
@@ -157,41 +170,66 @@ class HttpPort:
             return _response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         except asyncio.IncompleteReadError:
             return _response(HTTPStatus.BAD_REQUEST)
-        asked = _REQUEST_LINE.match(head)
-        if asked is None:
-            known = _SOME_REQUEST_LINE.match(head) is not None
-            method = head.partition(b" ")[0]
-            if known and method not in (b"GET", b"HEAD"):
-                return _response(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
-            return _response(HTTPStatus.NOT_FOUND if known else HTTPStatus.BAD_REQUEST)
-        method, path = asked.groups()
-        resource = self._resources.get(path.decode())
-        if resource is None:
-            return _response(HTTPStatus.NOT_FOUND)
+        request = http_request.read(head)
+        if isinstance(request, HTTPStatus):
+            not_allowed = request is HTTPStatus.METHOD_NOT_ALLOWED
+            return _response(request, allow="GET, HEAD, POST" if not_allowed else "")
         try:
-            content = await resource.read()
+            if request.path in self._desks:
+                return await _put(self._desks[request.path], request, reader)
+            if request.path in self._resources:
+                return await _got(self._resources[request.path], request)
         except ExchangeError as error:
-            log.warning("http_unavailable", path=path.decode(), error=error.message)
+            log.warning("http_unavailable", path=request.path, error=error.message)
             return _response(HTTPStatus.SERVICE_UNAVAILABLE)
-        return _response(HTTPStatus.OK, resource, content, head_only=method == b"HEAD")
+        return _response(HTTPStatus.NOT_FOUND)
+
+
+async def _got(resource: Resource, request: Request) -> bytes:
+    if request.method == "POST":
+        return _response(HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, HEAD")
+    content = await resource.read()
+    return _response(
+        HTTPStatus.OK,
+        content,
+        resource.media_type,
+        max_age_s=resource.max_age_s,
+        head_only=request.method == "HEAD",
+    )
+
+
+async def _put(desk: Desk, request: Request, reader: asyncio.StreamReader) -> bytes:
+    if request.method != "POST":
+        return _response(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
+    if request.media_type != desk.question_type:
+        return _response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    if request.length is None:
+        return _response(HTTPStatus.LENGTH_REQUIRED)
+    if request.length > desk.longest_bytes:
+        return _response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    try:
+        question = await reader.readexactly(request.length)
+    except asyncio.IncompleteReadError:
+        return _response(HTTPStatus.BAD_REQUEST)
+    return _response(HTTPStatus.OK, await desk.answer(question), desk.answer_type)
 
 
 def _response(
     status: HTTPStatus,
-    resource: Resource | None = None,
     content: bytes | None = None,
+    media_type: str = TEXT,
     *,
+    max_age_s: int = 0,
     head_only: bool = False,
     allow: str = "",
 ) -> bytes:
     body = f"{status.value} {status.phrase}\n".encode() if content is None else content
-    cached = f"max-age={resource.max_age_s}" if resource and resource.max_age_s else "no-store"
     headers = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Date: {formatdate(usegmt=True)}",
-        f"Content-Type: {resource.media_type if resource else TEXT}",
+        f"Content-Type: {media_type}",
         f"Content-Length: {len(body)}",
-        f"Cache-Control: {cached}",
+        f"Cache-Control: {f'max-age={max_age_s}' if max_age_s else 'no-store'}",
         "X-Content-Type-Options: nosniff",
         "Connection: close",
         *([f"Allow: {allow}"] if allow else []),

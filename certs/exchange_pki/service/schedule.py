@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,9 @@ _LONGEST_BETWEEN_LISTS_S = 30.0
 _NAMED_AT_MOST = 100
 
 
+_Step = Callable[[], Coroutine[Any, Any, None]]
+
+
 class Schedule:
     """A few loops; what fails in one round comes again in the next."""
 
@@ -33,20 +36,25 @@ class Schedule:
         follow_interval_s: float,
         crl_interval_s: float,
         warn_before: timedelta,
-        count: Callable[[], Coroutine[Any, Any, None]],
+        count: _Step,
+        renew: Sequence[_Step] = (),
     ) -> None:
-        """``count`` looks at what the metrics show."""
+        """``count`` looks at what the metrics show, ``renew`` after the service's own keys."""
         self._worker = worker
         self._inventory = inventory
         self._follow_interval_s = follow_interval_s
         self._crl_interval_s = crl_interval_s
         self._warn_before = warn_before
         self._count = count
+        self._renew = renew
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Do everything once, then by the clock."""
         await self._sign_due_lists()
+        for step in self._renew:
+            with surviving("own_keys_not_looked_at"):
+                await step()
         with surviving("ends_not_looked_at"):
             await self.warn_of_ends()
             await self._count()
@@ -57,6 +65,7 @@ class Schedule:
             (look_s, "lists_not_signed", self._sign_due_lists),
             (_WARN_EVERY_S, "ends_not_looked_at", self.warn_of_ends),
             (COUNT_EVERY_S, "standing_not_counted", self._count),
+            *((look_s, "own_keys_not_looked_at", step) for step in self._renew),
         ):
             self._tasks.append(asyncio.create_task(every(interval_s, failure, step)))
 

@@ -30,6 +30,7 @@ from document_exchange.errors import (
 )
 from exchange_pki.authority import Authority
 from exchange_pki.outcome import Cause
+from exchange_pki.own_key import OwnKey
 from exchange_pki.prepare import Order
 from exchange_pki.profile import ROOT, SEAL_CA, TLS_CA
 from exchange_pki.publish import Publisher, Unpublished
@@ -146,13 +147,17 @@ class AuthorityWorker:
             QuotaExceeded: whoever renews was given enough certificates lately.
             Unavailable: it may have been signed; ask again with the same key.
         """
-        limits = [each for each in (lifetime, self._lifetimes.get(order.profile)) if each]
-        order = replace(order, lifetime=min(limits)) if limits else order
+        order = self.limited(order, lifetime)
         cause = Cause(actor, address, dict(detail or {}))
         certified: Certified = await self._do(
             _Act(application=Application(order, public_key, cause, on_strength_of))
         )
         return certified
+
+    def limited(self, order: Order, lifetime: timedelta | None = None) -> Order:
+        """The order, for no longer than that and the settings allow."""
+        limits = [each for each in (lifetime, self._lifetimes.get(order.profile)) if each]
+        return replace(order, lifetime=min(limits)) if limits else order
 
     async def revoke(
         self, serial: str, reason: str, *, actor: str, address: str | None = None
@@ -179,6 +184,16 @@ class AuthorityWorker:
         Of several workers on one state directory, the first one does it.
         """
         await self._do(_Act(partial(self._sign_due_crls, older_than)))
+
+    async def keep(self, key: OwnKey) -> None:
+        """Renew a key of the service's own in time; see ``OwnKey.keep``.
+
+        When this returns, its certificate MUST be durable in journal and ledger.
+
+        Raises:
+            Unavailable: it may have been renewed, but the ledger does not know.
+        """
+        await self._do(_Act(key.keep))
 
     async def follow(self) -> None:
         """Take in what others wrote into the journal, and bring it into the ledger.

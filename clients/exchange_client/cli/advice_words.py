@@ -1,14 +1,20 @@
 """What to do about an error, in English and in Chinese, by its stable code.
 
-``CODE``: anywhere. ``DOING.CODE``: while enrolling, renewing or as staff. ``DOING.CODE.attribute``:
-then, if the error carries that attribute. The codes of an error's base classes stand in.
+``CODE``: anywhere. ``DOING.CODE``: in that command. ``DOING.CODE.attribute``: then, if the error
+carries that attribute; ``DOING.CODE.attribute=value``: with that value. The codes of an error's
+base classes stand in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from exchange_client.cli.joint_words import JOINT_ADVICE
+from exchange_client.cli.life_words import LIFE_ADVICE
+
 ADVICE: Mapping[str, tuple[str, str]] = {
+    **JOINT_ADVICE,
+    **LIFE_ADVICE,
     "CONFIGURATION": (
         "Mend the profile or the option that the message names.",
         "请按提示修改配置或参数。",

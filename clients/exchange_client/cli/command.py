@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from document_exchange.errors import ExchangeError
+from document_exchange.errors import ExchangeError, StateConflict
 from exchange_client.cli.output import Output
 from exchange_client.cli.words import LANGUAGES, Words, default_language
 
@@ -155,10 +155,26 @@ def codes_of(error: ExchangeError) -> tuple[str, ...]:
     return tuple(base.code for base in type(error).__mro__ if issubclass(base, ExchangeError))
 
 
+def _won(conflict: StateConflict) -> dict[str, Any] | None:
+    """What decided a conflict, if the SDK could verify it."""
+    from exchange_client.decided import Decided
+
+    if not isinstance(conflict, Decided):
+        return None
+    receipt, admission = conflict.won.receipt, conflict.won.admission
+    return {
+        "type": receipt.type.value,
+        "by": receipt.by,
+        "seq": (admission or receipt).seq,
+        "recorded_at": conflict.won.recorded_at,
+    }
+
+
 def report(output: Output, error: Exception) -> int:
     """Print an error and return the exit code that it stands for."""
     if isinstance(error, ExchangeError):
-        output.failure(error.message, codes_of(error), error.exit_code, error.attributes)
+        won = _won(error) if isinstance(error, StateConflict) else None
+        output.failure(error.message, codes_of(error), error.exit_code, error.attributes, won=won)
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from exchange_client.cli import standing
 from exchange_client.cli.command import Command, run, settings_of
 from exchange_client.cli.values import STATES, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
-    from exchange_client.model import DeliveryView
+    from exchange_client.delivery_view import DeliveryView
 
+_OPEN = ("PENDING", "DELIVERED", "SIGNED_FOR")
 _COLUMNS = ("envelope_id", "state", "urgency", "sender", "number", "title", "accepted_at")
 
 limit_option = click.option(
@@ -32,19 +34,32 @@ limit_option = click.option(
     type=OneOf(STATES),
     help="Only in this state. May be repeated. Default: PENDING and DELIVERED.",
 )
+@click.option(
+    "--open",
+    "to_do",
+    is_flag=True,
+    help="Also what was signed for and is not done with.",
+)
 @click.option("--all", "everything", is_flag=True, help="In any state.")
 @limit_option
 @click.pass_context
-def inbox(context: click.Context, states: tuple[str, ...], everything: bool, limit: int) -> None:
+def inbox(
+    context: click.Context, states: tuple[str, ...], to_do: bool, everything: bool, limit: int
+) -> None:
     """List the deliveries to your unit.
 
-    Newest first; by default those that wait for you.
+    Newest first; by default those that wait for you. Where there is any: what is due next, what
+    is overdue, what its sender asks to withdraw, and what was replaced by which envelope.
     """
-    if states and everything:
-        raise click.UsageError("--all and --state exclude each other")
+    if sum(map(bool, (states, to_do, everything))) > 1:
+        raise click.UsageError("--all, --open and --state exclude each other")
     settings = settings_of(context)
+    if to_do:
+        states = _OPEN
     rows, more = run(settings, lambda client: _rows(client, states, everything, limit))
-    settings.output.table(rows, _COLUMNS)
+    if not settings.json:
+        rows = [standing.with_notes(row) for row in rows]
+    settings.output.table(rows, standing.columns(_COLUMNS, rows))
     if more:
         settings.output.notice("more", limit=limit)
 
@@ -66,7 +81,4 @@ async def _rows(
 
 def row_of(delivery: DeliveryView) -> dict[str, Any]:
     """A delivery's summary by field name, without what is empty."""
-    import dataclasses
-
-    fields = dataclasses.asdict(delivery.summary)
-    return {name: value for name, value in fields.items() if value != ""}
+    return standing.fields_of(delivery.summary)

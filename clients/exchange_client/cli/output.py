@@ -101,10 +101,12 @@ class Output:
         exit_code: int,
         attributes: Mapping[str, str],
         command: str | None = "exchange",
+        won: Row | None = None,
     ) -> None:
         """An error: what was wrong, what to do, and the stable code, on stderr.
 
-        ``command`` is the one whose help says more; None: the message says all.
+        ``command`` is the one whose help says more; None: the message says all. ``won`` is the
+        statement that decided a conflict, verified.
         """
         advice = self.words.advice(codes, command, attributes) if command else ""
         if self.as_json:
@@ -114,10 +116,14 @@ class Output:
                 "what_to_do": advice,
                 "exit_code": exit_code,
                 "attributes": dict(attributes),
+                **({"won": won} if won else {}),
             }
             click.echo(as_json(row), err=True)
             return
         lines = [f"{self.words('error')}: {printable(message)} [{codes[0]}]"]
+        if won:
+            shown = {key: self.shown(key, value) for key, value in won.items()}
+            lines.append(self.words("won", **shown))
         if advice:
             lines.append(f"{self.words('what_to_do')}: {printable(advice)}")
         click.echo("\n".join(lines), err=True)
@@ -188,6 +194,9 @@ _TRANSLATED = frozenset(
         "check",
         "verdict",
         "alert",
+        "notes",
+        "deadline",
+        "last_type",
     }
 )
 """Columns whose values are words of ours, not of those who wrote the document."""
@@ -195,7 +204,9 @@ _TRANSLATED = frozenset(
 _FOLDED = frozenset(
     {
         *("title", "name", "groups", "deliveries", "reason", "error", "details", "what_to_do"),
+        *("parties", "links"),
         *("before", "after", "value", "members", "description", "note", "fault", "detail"),
+        "notes",
     }
 )
 """Columns of running text; everything else is to be copied and stays in one line."""

@@ -9,21 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from document_exchange.errors import (
-    ConfigurationError,
-    ExchangeError,
-    NotPermitted,
-    Unauthenticated,
-)
-from exchange_client.cli.command import DONE, PARTLY, Command, Settings, report, run, settings_of
+from exchange_client.cli.command import Command, Settings, run, settings_of
 from exchange_client.cli.inbox import row_of
+from exchange_client.cli.several import Tally
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
     from exchange_client.delivery import AsyncDelivery
 
-_ENDING = (ConfigurationError, Unauthenticated, NotPermitted)
-"""Errors that the next delivery would meet just the same."""
+_REMARKS = ("URGED", "REMINDED", "OVERDUE")
+"""Worth telling of what waits, too."""
 
 
 @click.command(cls=Command)
@@ -54,7 +49,7 @@ def receive(
     if envelopes and follow:
         raise click.UsageError("--follow takes everything: name no ENVELOPE")
     settings = settings_of(context)
-    taking = _Taking(settings, out, sign)
+    taking = _Taking(settings, out, sign, Tally(settings))
     return run(settings, lambda client: taking.take_all(client, envelopes, follow))
 
 
@@ -65,8 +60,9 @@ class _Taking:
     settings: Settings
     out: Path
     sign: bool
-    taken: int = 0
-    first_failure: int = DONE
+    tally: Tally
+    told: bool = False
+    """Whether there was news of deliveries that are not to be taken."""
 
     async def take_all(self, client: AsyncClient, envelopes: tuple[str, ...], follow: bool) -> int:
         """The exit code: 0, or 1 if some failed, or the first failure's if all did."""
@@ -77,27 +73,23 @@ class _Taking:
             async with aclosing(client.watch(follow=follow)) as deliveries:
                 async for delivery in deliveries:
                     await self._guarded(client, delivery)
-        if not (self.taken or self.first_failure or envelopes):
+        if not (self.tally.done or self.tally.first_failure or self.told or envelopes):
             self.settings.output.notice("nothing")
-        return PARTLY if self.taken and self.first_failure else self.first_failure
+        return self.tally.exit_code
 
     async def _guarded(self, client: AsyncClient, given: AsyncDelivery | str) -> None:
-        try:
+        with self.tally.guarded():
             if isinstance(given, str):
                 await self._take(await client.delivery(given))
             elif self._concerns(given):
                 await self._take(given)
-        except ExchangeError as error:
-            if isinstance(error, _ENDING):
-                raise
-            exit_code = report(self.settings.output, error)
-            self.first_failure = self.first_failure or exit_code
 
     def _concerns(self, delivery: AsyncDelivery) -> bool:
         """Whether a delivery from the watch is still to be taken; tells of others that changed."""
         state = delivery.state.value
-        if state not in ("PENDING", "DELIVERED"):
-            self.settings.output.notice("changed", **row_of(delivery))
+        if state not in ("PENDING", "DELIVERED") or delivery.last_type in _REMARKS:
+            self.told = True
+            self.settings.output.notice("changed", **{"last_type": state, **row_of(delivery)})
         return state == "PENDING" or (state == "DELIVERED" and self.sign)
 
     async def _take(self, delivery: AsyncDelivery) -> None:
@@ -107,7 +99,7 @@ class _Taking:
             raise OSError(error.errno, error.strerror, str(self.out.absolute())) from error
         if self.sign and delivery.state.value == "DELIVERED":
             await delivery.sign_for()
-        self.taken += 1
+        self.tally.done += 1
         row = {
             **row_of(delivery),
             "directory": str(document.directory),

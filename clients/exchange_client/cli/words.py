@@ -8,7 +8,11 @@ from types import MappingProxyType
 
 from exchange_client.cli.admin_words import ADMIN_WORDS
 from exchange_client.cli.advice_words import ADVICE
+from exchange_client.cli.correspondence_words import CORRESPONDENCE_WORDS
 from exchange_client.cli.enrolment_words import ENROLMENT_WORDS
+from exchange_client.cli.evidence_words import EVIDENCE_WORDS
+from exchange_client.cli.joint_words import JOINT_WORDS
+from exchange_client.cli.life_words import LIFE_WORDS
 
 LANGUAGES = ("en", "zh")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -16,7 +20,11 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 # Each entry: English, Chinese.
 _WORDS: Mapping[str, tuple[str, str]] = {
     **ADMIN_WORDS,
+    **CORRESPONDENCE_WORDS,
     **ENROLMENT_WORDS,
+    **EVIDENCE_WORDS,
+    **JOINT_WORDS,
+    **LIFE_WORDS,
     # Headers
     "envelope_id": ("envelope", "信封编号"),
     "state": ("state", "状态"),
@@ -46,24 +54,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "seal": ("seal", "电子印章"),
     "address": ("address", "地址"),
     "not_after": ("valid until", "有效期至"),
-    # States of deliveries
-    "PENDING": ("pending", "待送达"),
-    "DELIVERED": ("delivered", "已送达"),
-    "SIGNED_FOR": ("signed for", "已签收"),
-    "COMPLETED": ("completed", "已办结"),
-    "REFUSED": ("refused", "已拒收"),
-    "RETURNED": ("returned", "已退文"),
-    "WITHDRAWN": ("withdrawn", "已撤回"),
-    "EXPIRED": ("expired", "已失效"),
-    # Further steps
-    "ACCEPTED": ("accepted", "已受理"),
-    "OVERDUE": ("overdue", "逾期"),
-    "PROGRESS": ("progress", "办理进展"),
-    "URGED": ("urged", "催办"),
-    "OFFERED_AGAIN": ("offered again", "补发"),
-    "WITHDRAWAL_REQUESTED": ("withdrawal requested", "申请撤回"),
-    "WITHDRAWAL_GRANTED": ("withdrawal granted", "同意撤回"),
-    "WITHDRAWAL_DECLINED": ("withdrawal declined", "不同意撤回"),
     # Urgency
     "NORMAL": ("normal", "普通"),
     "URGENT": ("urgent", "加急"),
@@ -101,7 +91,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "{state}: {title} -> {directory}",
         "{state}：{title} -> {directory}",
     ),
-    "changed": ("{state}: {title} ({envelope_id})", "{state}：{title}（{envelope_id}）"),
+    "changed": ("{last_type}: {title} ({envelope_id})", "{last_type}：{title}（{envelope_id}）"),
     "nothing": ("nothing to show", "没有记录"),
     "no_profiles": (
         "there are no profiles in {directory}: set EXCHANGE_CONFIG to the directory that holds "
@@ -140,7 +130,7 @@ class Words:
     """The words of one language."""
 
     def __init__(self, language: str, doing: str = "") -> None:
-        """``doing``: enrol, renew or admin, where the same error calls for something else."""
+        """``doing``: the command, where the same error calls for something else."""
         self.language = language
         self._doing = doing
         self._place = LANGUAGES.index(language)
@@ -172,7 +162,8 @@ class Words:
         """
         for code in codes:
             here = f"{self._doing}.{code}"
-            for key in (*(f"{here}.{name}" for name in attributes), here, code):
+            values = (f"{here}.{name}={value}" for name, value in attributes.items())
+            for key in (*values, *(f"{here}.{name}" for name in attributes), here, code):
                 if key in ADVICE:
                     text = ADVICE[key][self._place]
                     return text.format_map({**attributes, "command": command})

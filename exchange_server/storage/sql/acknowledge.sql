@@ -1,5 +1,5 @@
 -- name: find_position
-select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested,
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested, d.decided_seq,
        encode(e.manifest_sha256, 'hex') as manifest_sha256,
        exists (select from exchange.statements s
                 where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid)
@@ -14,23 +14,23 @@ select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
   join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
  where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid;
 
--- name: find_statement_of_type
+-- name: find_delivered
+-- Of the last time that it was offered; an earlier one confirmed an offer that was refused.
 select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
        coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
   from exchange.statements s
   join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
- where s.envelope_id = $1::uuid and s.recipient = $2 and s.type = $3
+ where s.envelope_id = $1::uuid and s.recipient = $2 and s.type = 'DELIVERED'
+   and s.seq > (select coalesce(max(o.seq), 0) from exchange.statements o
+                 where o.envelope_id = $1::uuid and o.recipient = $2 and o.type = 'OFFERED_AGAIN')
  order by s.seq desc limit 1;
 
--- name: find_deciding_statement
--- The last one that changed where the delivery stands; urging it or reminding of it does not.
+-- name: find_statement_at
 select s.receipt, s.receipt_signature, coalesce(s.admission, '') as admission,
        coalesce(s.admission_signature, '') as admission_signature, v.event, v.salt as event_salt
   from exchange.statements s
   join exchange.events v on v.event_no = s.event_no and v.at = s.recorded_at
-  join exchange.deliveries d
-    on d.envelope_id = s.envelope_id and d.recipient = s.recipient and d.decided_seq = s.seq
- where s.envelope_id = $1::uuid and s.recipient = $2;
+ where s.envelope_id = $1::uuid and s.recipient = $2 and s.seq = $3;
 
 -- name: record_statement
 select outcome, detail from exchange.record_statement(

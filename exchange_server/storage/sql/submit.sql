@@ -9,9 +9,18 @@ select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signature
  where e.envelope_id = $1::uuid;
 
 -- name: find_fault
--- What can be known before any byte is read; accept_envelope looks again.
+-- What can be known before any byte is read; accept_envelope looks again. What does not exist and
+-- what belongs to others is one and the same fault.
 select case
     when exists (select from exchange.envelopes e where e.envelope_id = $4::uuid) then 'EXISTS'
+    when $5::uuid is not null
+         and not exists (select from exchange.envelopes e where e.envelope_id = $5::uuid and e.sender = $1)
+        then 'VOIDS_UNKNOWN'
+    when $6::uuid is not null
+         and not exists (select from exchange.envelopes e where e.envelope_id = $6::uuid and e.sender = $1)
+         and not exists (select from exchange.deliveries d
+                          where d.envelope_id = $6::uuid and d.recipient = $1)
+        then 'REPLY_TO_UNKNOWN'
     when cardinality($3::uuid[]) = 0 then
         case when exists (select from exchange.doc_ids d
                            where d.sender = $1 and d.doc_id = $2 and d.envelope_id <> $4::uuid)

@@ -14,36 +14,38 @@ alter table exchange.deliveries
 
 --; ------------------------------------------------------------------ transitions
 -- The legal transitions, as document_exchange/transitions.py has them; a test compares the two.
+-- by_side is whose step it is: R makes it or causes it (DELIVERED), S makes it, C is the centre alone.
+delete from exchange.transitions
+--;
 alter table exchange.transitions
+    add column by_side text not null check (by_side in ('R', 'S', 'C')),
     add column only_for text[],
     add column if_requested boolean
 --;
-delete from exchange.transitions
---;
-insert into exchange.transitions (state_before, type, state_after, only_for, if_requested) values
-    ('PENDING', 'DELIVERED', 'DELIVERED', null, null),
-    ('PENDING', 'REFUSED', 'REFUSED', '{BAD_SIGNATURE,DIGEST_MISMATCH}', null),
-    ('PENDING', 'WITHDRAWN', 'WITHDRAWN', null, null),
-    ('PENDING', 'EXPIRED', 'EXPIRED', null, null),
-    ('DELIVERED', 'REFUSED', 'REFUSED', null, null),
-    ('DELIVERED', 'SIGNED_FOR', 'SIGNED_FOR', null, null),
-    ('DELIVERED', 'WITHDRAWN', 'WITHDRAWN', null, null),
-    ('SIGNED_FOR', 'PROGRESS', 'SIGNED_FOR', null, null),
-    ('SIGNED_FOR', 'COMPLETED', 'COMPLETED', null, null),
-    ('SIGNED_FOR', 'RETURNED', 'RETURNED', null, null),
-    ('SIGNED_FOR', 'WITHDRAWAL_REQUESTED', 'SIGNED_FOR', null, false),
-    ('SIGNED_FOR', 'WITHDRAWAL_GRANTED', 'WITHDRAWN', null, true),
-    ('SIGNED_FOR', 'WITHDRAWAL_DECLINED', 'SIGNED_FOR', null, true),
-    ('REFUSED', 'OFFERED_AGAIN', 'PENDING', null, null),
-    ('PENDING', 'URGED', 'PENDING', null, null),
-    ('PENDING', 'REMINDED', 'PENDING', null, null),
-    ('PENDING', 'OVERDUE', 'PENDING', null, null),
-    ('DELIVERED', 'URGED', 'DELIVERED', null, null),
-    ('DELIVERED', 'REMINDED', 'DELIVERED', null, null),
-    ('DELIVERED', 'OVERDUE', 'DELIVERED', null, null),
-    ('SIGNED_FOR', 'URGED', 'SIGNED_FOR', null, null),
-    ('SIGNED_FOR', 'REMINDED', 'SIGNED_FOR', null, null),
-    ('SIGNED_FOR', 'OVERDUE', 'SIGNED_FOR', null, null)
+insert into exchange.transitions (state_before, type, state_after, by_side, only_for, if_requested) values
+    ('PENDING', 'DELIVERED', 'DELIVERED', 'R', null, null),
+    ('PENDING', 'REFUSED', 'REFUSED', 'R', '{BAD_SIGNATURE,DIGEST_MISMATCH}', null),
+    ('PENDING', 'WITHDRAWN', 'WITHDRAWN', 'S', null, null),
+    ('PENDING', 'EXPIRED', 'EXPIRED', 'C', null, null),
+    ('DELIVERED', 'REFUSED', 'REFUSED', 'R', null, null),
+    ('DELIVERED', 'SIGNED_FOR', 'SIGNED_FOR', 'R', null, null),
+    ('DELIVERED', 'WITHDRAWN', 'WITHDRAWN', 'S', null, null),
+    ('SIGNED_FOR', 'PROGRESS', 'SIGNED_FOR', 'R', null, null),
+    ('SIGNED_FOR', 'COMPLETED', 'COMPLETED', 'R', null, null),
+    ('SIGNED_FOR', 'RETURNED', 'RETURNED', 'R', null, null),
+    ('SIGNED_FOR', 'WITHDRAWAL_REQUESTED', 'SIGNED_FOR', 'S', null, false),
+    ('SIGNED_FOR', 'WITHDRAWAL_GRANTED', 'WITHDRAWN', 'R', null, true),
+    ('SIGNED_FOR', 'WITHDRAWAL_DECLINED', 'SIGNED_FOR', 'R', null, true),
+    ('REFUSED', 'OFFERED_AGAIN', 'PENDING', 'S', null, null),
+    ('PENDING', 'URGED', 'PENDING', 'S', null, null),
+    ('PENDING', 'REMINDED', 'PENDING', 'C', null, null),
+    ('PENDING', 'OVERDUE', 'PENDING', 'C', null, null),
+    ('DELIVERED', 'URGED', 'DELIVERED', 'S', null, null),
+    ('DELIVERED', 'REMINDED', 'DELIVERED', 'C', null, null),
+    ('DELIVERED', 'OVERDUE', 'DELIVERED', 'C', null, null),
+    ('SIGNED_FOR', 'URGED', 'SIGNED_FOR', 'S', null, null),
+    ('SIGNED_FOR', 'REMINDED', 'SIGNED_FOR', 'C', null, null),
+    ('SIGNED_FOR', 'OVERDUE', 'SIGNED_FOR', 'C', null, null)
 
 --; ------------------------------------------------------------------ deadlines
 -- What is still to be done by a recipient, and by when; a row goes when it is done, or no longer to
@@ -92,7 +94,16 @@ create table exchange.links (
     primary key (envelope_id, kind)
 )
 --;
-create index links_earlier on exchange.links (earlier, kind)
+-- The same, for each party of the later envelope: so that what follows upon an envelope is found
+-- for one unit without looking at what others, however many, wrote to one another.
+create table exchange.link_parties (
+    earlier uuid not null,
+    unit_id text not null,
+    sender text not null,
+    envelope_id uuid not null,
+    kind text not null,
+    primary key (earlier, unit_id, sender, envelope_id, kind)
+)
 
 --; ------------------------------------------------------------------ what awaits a time-stamp
 -- Signatures of the centre: of its own receipts and of its admissions. ACCEPTED has no recipient.
@@ -223,16 +234,26 @@ begin
         p_sign_remind_at, p_sign_due, p_reply_remind_at, p_reply_due);
     insert into exchange.attention (unit_id, side, envelope_id, recipient, seq)
     select r, 'R', p_envelope_id, r, 0 from unnest(p_recipients) r;
-    insert into exchange.links (envelope_id, kind, earlier)
-    select p_envelope_id, k, e
-      from unnest(array['SUPERSEDES', 'REFERS_TO', 'VOIDS', 'REPLY_TO'],
-                  array[p_supersedes, p_refers_to, p_voids, p_reply_to]) as t (k, e)
-     where e is not null;
-    if v_replaced is not null then
-        -- Who is told so has nothing left to do by a time. In one order, so that none waits in a ring.
+    if coalesce(p_supersedes, p_refers_to, p_voids, p_reply_to) is not null then
+        insert into exchange.links (envelope_id, kind, earlier)
+        select p_envelope_id, k, e
+          from unnest(array['SUPERSEDES', 'REFERS_TO', 'VOIDS', 'REPLY_TO'],
+                      array[p_supersedes, p_refers_to, p_voids, p_reply_to]) as t (k, e)
+         where e is not null;
+        insert into exchange.link_parties (earlier, unit_id, sender, envelope_id, kind)
+        select l.earlier, u, p_sender, l.envelope_id, l.kind
+          from exchange.links l, (select p_sender union select unnest(p_recipients)) as t (u)
+         where l.envelope_id = p_envelope_id;
+    end if;
+    if coalesce(v_replaced, p_reply_to) is not null then
+        -- All that is touched below, in one order, so that no two of these wait in a ring.
         perform from exchange.deliveries d
-          where d.envelope_id = v_replaced and d.recipient = any (p_recipients)
-          order by d.recipient for update;
+          where (d.envelope_id = v_replaced and d.recipient = any (p_recipients))
+             or (d.envelope_id = p_reply_to and d.recipient = p_sender and d.sender = any (p_recipients))
+          order by d.envelope_id, d.recipient for update;
+    end if;
+    if v_replaced is not null then
+        -- Who is told so has nothing left to do by a time.
         update exchange.deliveries set replaced_by = p_envelope_id, overdue = false
          where envelope_id = v_replaced and recipient = any (p_recipients);
         delete from exchange.deadlines
@@ -240,10 +261,9 @@ begin
     end if;
     if p_reply_to is not null then
         -- Answered, if it goes to who asked.
-        perform from exchange.deliveries d
-          where d.envelope_id = p_reply_to and d.recipient = p_sender
-            and d.sender = any (p_recipients) for update;
-        if found then
+        if exists (select from exchange.deliveries d
+                    where d.envelope_id = p_reply_to and d.recipient = p_sender
+                      and d.sender = any (p_recipients)) then
             delete from exchange.deadlines
              where envelope_id = p_reply_to and recipient = p_sender and kind = 'REPLY';
             update exchange.deliveries d set overdue = exists (
@@ -343,13 +363,18 @@ begin
     -- The guard of last resort: a program that asks for anything else has a fault.
     select * into v_transition from exchange.transitions t
      where t.state_before = p_state_before and t.type = p_type and t.state_after = p_state_after
+       and t.by_side = p_by_side
        and (t.only_for is null or p_reason_code = any (t.only_for))
        and (t.if_requested is null or t.if_requested = v_delivery.withdrawal_requested);
     if not found
+       or p_by_unit is distinct from
+          (case p_by_side when 'R' then p_recipient when 'S' then v_delivery.sender end)
+       or (p_seal is null) <> (p_type in ('DELIVERED', 'REMINDED', 'OVERDUE', 'EXPIRED'))
+       or (p_deadline is null) <> (p_type not in ('REMINDED', 'OVERDUE'))
        or (p_type = 'EXPIRED' and not exists (
             select from exchange.units
              where unit_id = p_recipient and status = 'CLOSED' and successor is null)) then
-        raise exception 'illegal transition % -% -> %', p_state_before, p_type, p_state_after
+        raise exception 'illegal transition % -% by %-> %', p_state_before, p_type, p_by_side, p_state_after
             using errcode = 'check_violation';
     end if;
     v_requested := p_state_after = 'SIGNED_FOR'
@@ -362,7 +387,7 @@ begin
     end if;
     if p_deadline is not null then
         -- Once each, and a reminder only before.
-        update exchange.deadlines set reminded = true, overdue = (p_type = 'OVERDUE')
+        update exchange.deadlines set reminded = true, overdue = (p_type = 'OVERDUE'), claimed_until = '-infinity'
          where envelope_id = p_envelope_id and recipient = p_recipient and kind = p_deadline
            and not overdue and (p_type = 'OVERDUE' or not reminded);
         if not found then
@@ -383,10 +408,12 @@ begin
     if p_state_after <> p_state_before then
         perform exchange.deadlines_after(p_envelope_id, p_recipient, p_state_after);
     end if;
-    if p_type = 'OFFERED_AGAIN' then
+    -- What has been replaced is offered without a deadline.
+    if p_type = 'OFFERED_AGAIN' and v_delivery.replaced_by is null then
         perform exchange.set_deadlines(p_envelope_id, array[p_recipient], array[v_delivery.kind],
             p_sign_remind_at, p_sign_due, p_reply_remind_at, p_reply_due);
-        update exchange.deliveries set sign_due = p_sign_due, reply_due = p_reply_due
+        update exchange.deliveries
+           set sign_due = p_sign_due, reply_due = case when v_delivery.kind = 'TO' then p_reply_due end
          where envelope_id = p_envelope_id and recipient = p_recipient;
     end if;
     insert into exchange.statements
@@ -428,7 +455,8 @@ begin
     outcome := 'RECORDED';
 end $$
 --;
-grant select on exchange.deadlines, exchange.links, exchange.stamp_queue to exchange_server
+grant select on exchange.deadlines, exchange.links, exchange.link_parties, exchange.stamp_queue
+    to exchange_server
 --;
 revoke all on function exchange.set_deadlines, exchange.deadlines_after, exchange.accept_envelope,
     exchange.record_statement from public

@@ -1,20 +1,33 @@
 -- Deadlines that are due, each given to one process at a time. What has happened is marked only with
--- the statement about it; a process that dies in between leaves its claim to end by itself.
-create function exchange.claim_deadlines(p_now timestamptz, p_until timestamptz, p_limit int)
-    returns table (envelope_id uuid, recipient text, kind text, reminded boolean, due_at timestamptz)
+-- the statement about it; a process that dies in between leaves its claim to end by itself. Two that
+-- had the same one all the same, by clocks that differ, would still record it once.
+create function exchange.claim_deadlines(p_now timestamptz, p_claim interval, p_limit int)
+    returns table (envelope_id uuid, recipient text, kind text, due_at timestamptz)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     return query
     with due as (
         select d.envelope_id, d.recipient, d.kind from exchange.deadlines d
-         where d.next_at <= p_now and d.claimed_until <= p_now
+         where d.next_at <= p_now
+           -- A claim that ends later than any could was made by a clock that was ahead.
+           and (d.claimed_until <= p_now or d.claimed_until > p_now + 2 * p_claim)
          order by d.next_at limit p_limit for update skip locked
     )
-    update exchange.deadlines d set claimed_until = p_until from due
+    update exchange.deadlines d set claimed_until = p_now + p_claim from due
      where d.envelope_id = due.envelope_id and d.recipient = due.recipient and d.kind = due.kind
-    returning d.envelope_id, d.recipient, d.kind, d.reminded, d.due_at;
+    returning d.envelope_id, d.recipient, d.kind, d.due_at;
 end $$
 --;
-revoke all on function exchange.claim_deadlines from public
+-- One of a delivery of which nothing is expected any more. There is none, unless something is wrong:
+-- a step that ends a delivery takes its deadlines with it.
+create function exchange.drop_deadlines(p_envelope_id uuid, p_recipient text) returns void
+    language sql security definer set search_path = pg_catalog, pg_temp as $$
+    delete from exchange.deadlines l using exchange.deliveries d
+     where l.envelope_id = p_envelope_id and l.recipient = p_recipient
+       and d.envelope_id = l.envelope_id and d.recipient = l.recipient
+       and d.state not in ('PENDING', 'DELIVERED', 'SIGNED_FOR');
+$$
 --;
-grant execute on function exchange.claim_deadlines to exchange_server
+revoke all on function exchange.claim_deadlines, exchange.drop_deadlines from public
+--;
+grant execute on function exchange.claim_deadlines, exchange.drop_deadlines to exchange_server

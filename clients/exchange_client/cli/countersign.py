@@ -1,0 +1,144 @@
+"""``exchange countersign``: seal a joint issue's draft, ask others to, and collect their seals."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exchange_client.cli import joint_tables
+from exchange_client.cli.command import DONE, PARTLY, Command, Settings, run, settings_of
+
+if TYPE_CHECKING:
+    from exchange_client.client import AsyncClient
+    from exchange_client.countersigning import CountersignRequest
+
+
+@click.command(cls=Command)
+@click.argument(
+    "directory",
+    required=False,
+    metavar="[DIR]",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option("--request", is_flag=True, help="Ask the other issuers through the centre.")
+@click.option("--reply-due", metavar="YYYY-MM-DD", help="With --request: by when.")
+@click.option("--collect", is_flag=True, help="Take the seals that have come through the centre.")
+@click.option("--envelope", metavar="ENVELOPE", help="Seal what this request carries, and answer.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("received"),
+    show_default=True,
+    help="With --envelope: where it goes, into a directory of its own.",
+)
+@click.option("--yes", is_flag=True, help="Seal without being asked.")
+@click.pass_context
+def countersign(
+    context: click.Context,
+    directory: Path | None,
+    request: bool,
+    reply_due: str | None,
+    collect: bool,
+    envelope: str | None,
+    out: Path,
+    yes: bool,
+) -> int:
+    """Seal the draft in DIR, or bring together the seals that it needs 会签.
+
+    Everything in a draft is checked before it is shown, and it is shown before it is sealed.
+    """
+    given = sum((request, collect, envelope is not None))
+    if given > 1 or (directory is None) is (envelope is None):
+        raise click.UsageError(
+            "give DIR, DIR --request, DIR --collect, or --envelope ENVELOPE without DIR"
+        )
+    if reply_due is not None and not request:
+        raise click.UsageError("--reply-due goes with --request")
+    settings = settings_of(context)
+    if directory is None:
+        return _answer(settings, str(envelope), out, yes)
+    if request:
+        return _request(settings, directory, reply_due)
+    return _collect(settings, directory) if collect else _seal(settings, directory, yes)
+
+
+def _seal(settings: Settings, directory: Path, yes: bool) -> int:
+    """By file: without the centre."""
+    from exchange_client import drafts
+    from exchange_client.profile import Profile
+
+    profile, now = Profile.load(settings.profile), datetime.now(UTC)
+    draft = drafts.open_draft(directory, profile.trust, now)
+    drafts.check_sealable(draft.manifest, draft.signatures, profile.unit, now)
+    signer = profile.require_seal()
+    if not _confirmed(settings, joint_tables.fields_of_draft(draft), profile.unit, yes):
+        return PARTLY
+    sealed = drafts.seal_draft(draft, signer, profile.unit, now)
+    row = {**joint_tables.fields_of_draft(sealed), "unit": profile.unit}
+    settings.output.row(row, "sealed_by_file")
+    return DONE
+
+
+def _answer(settings: Settings, envelope: str, out: Path, yes: bool) -> int:
+    """Through the centre, as the unit that is asked."""
+    unit = ""
+
+    async def look(client: AsyncClient) -> CountersignRequest:
+        nonlocal unit
+        unit = client.unit_id
+        return await client.joint.received(envelope, out)
+
+    asked = run(settings, look)
+    fields = joint_tables.fields_of(asked.manifest, asked.sealed_by, asked.send_by, asked.parts)
+    if not _confirmed(settings, fields, unit, yes):
+        return PARTLY
+    answer = run(settings, lambda client: client.joint.countersign(asked))
+    row = {**fields, "unit": unit, "draft_id": fields["envelope_id"], "request_id": envelope}
+    settings.output.row({**row, "envelope_id": answer.envelope_id}, "sealed_by_answer")
+    return DONE
+
+
+def _request(settings: Settings, directory: Path, reply_due: str | None) -> int:
+    """Through the centre, as the unit that drafted it."""
+
+    async def ask(client: AsyncClient) -> tuple[Any, Any]:
+        standing = await client.joint.request(directory, reply_due)
+        return await client.joint.open(directory), standing
+
+    draft, standing = run(settings, ask)
+    joint_tables.show_standing(settings, joint_tables.fields_of_draft(draft), standing)
+    if not draft.missing:
+        joint_tables.advise(settings, directory, ())
+    elif not settings.json:
+        settings.output.notice("seals_asked", directory=str(directory))
+    return DONE
+
+
+def _collect(settings: Settings, directory: Path) -> int:
+    collected = run(settings, lambda client: client.joint.collect(directory))
+    fields = joint_tables.fields_of_draft(collected.draft)
+    fields["taken"] = list(collected.taken)
+    joint_tables.show_standing(settings, fields, collected.standing)
+    for each in collected.not_taken:
+        settings.output.notice(
+            "answer_not_taken", envelope_id=each.envelope_id, sender=each.sender, why=each.why
+        )
+    joint_tables.advise(settings, directory, collected.draft.missing)
+    return PARTLY if collected.not_taken else DONE
+
+
+def _confirmed(settings: Settings, fields: dict[str, Any], unit: str, yes: bool) -> bool:
+    """Show what would be sealed, and whether the user wants it."""
+    joint_tables.show(settings, fields)
+    if yes:
+        return True
+    if settings.json or not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask: look at the draft, then give --yes")
+    wanted = click.confirm(settings.output.words("seal_it", unit=unit), err=True)
+    if not wanted:
+        settings.output.notice("not_sealed")
+    return wanted

@@ -1,0 +1,51 @@
+"""What ``evidence`` and ``verify`` say, in English and in Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
+    "subject": ("about", "对象"),
+    # Verdicts; PASSED and FAILED are there already
+    "SKIPPED": ("not checked", "未检查"),
+    "NOTE": ("note", "提示"),
+    # Steps
+    "evidence_bundle": ("bundle: readable, safe and known names", "证据包：可读，文件名合规"),
+    "evidence_root": ("root: the one that was asked for", "根证书：与给定指纹一致"),
+    "evidence_authorities": ("authorities: under this root", "签发机构：由该根证书签发"),
+    "evidence_index": ("index: sealed by the centre", "目录：由交换中心签章"),
+    "evidence_files": ("files: every digest, none missing or added", "文件：摘要一致，无缺无增"),
+    "evidence_manifest": ("manifest: well formed", "信封清单：格式合规"),
+    "evidence_accepted": ("acceptance: by the centre", "受理：由交换中心签章"),
+    "evidence_seals": ("seals: of every issuer", "印章：各发文机关齐全有效"),
+    "evidence_parts": ("parts: size and digest", "正文附件：大小和摘要一致"),
+    "evidence_receipt": ("receipt: by whom it must be", "回执：由应签者签章"),
+    "evidence_admission": ("admission: recorded by the centre", "登记：由交换中心签章"),
+    "evidence_leaf": ("event: committed to", "事件：与签章的承诺一致"),
+    "evidence_history": ("history: no gap, every step legal", "流转过程：无缺环，步骤合规"),
+    "evidence_timestamp": ("time-stamp", "时间戳"),
+    "evidence_log": ("log proof", "日志证明"),
+    # Sentences
+    "saved_evidence": (
+        "evidence about {envelope_id} as of {made_at}, recipients: {recipients} -> {path}",
+        "信封 {envelope_id} 的证据，截至 {made_at}，收文单位：{recipients} -> {path}",
+    ),
+    "evidence_holds": (
+        "the evidence holds: {envelope_id}, as of {made_at}, under root {root}",
+        "证据成立：信封 {envelope_id}，截至 {made_at}，根证书 {root}",
+    ),
+    "evidence_fails": (
+        "THE EVIDENCE DOES NOT HOLD: {failed} steps failed, first {step} of {subject}",
+        "证据不成立：{failed} 个步骤不通过，首先是 {subject} 的 {step}",
+    ),
+    "where_is_the_fingerprint": (
+        "--root-fingerprint is missing: the SHA-256 of the exchange's root certificate, 64 hex "
+        "digits. Get it from the exchange centre or another trusted place, never from who brings "
+        "the evidence; a unit finds it in its own profile (root_fingerprint in profile.toml, and "
+        "at the end of  exchange track).",
+        "缺少 --root-fingerprint：交换中心根证书的 SHA-256 指纹，64 位十六进制数。"
+        "请从交换中心或其他可信渠道获取，不得由提供证据的一方给出；"
+        "入网单位可在自己的配置（profile.toml 的 root_fingerprint）"
+        "或 exchange track 的输出末尾找到。",
+    ),
+}

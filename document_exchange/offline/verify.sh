@@ -1,0 +1,1014 @@
+#!/bin/sh
+# Verifies the bundle of evidence in the current folder:  sh verify.sh ROOT_FINGERPRINT
+#
+# ROOT_FINGERPRINT is the SHA-256 of the exchange's root certificate, in hex. It must come from
+# somewhere else: this script came with the bundle, as did everything that it reads, and trusts no
+# root in it. Who does not want to trust this script either takes it from the publication of the
+# exchange's software, or follows VERIFY.md by hand.
+#
+# Exit: 0 if all was proved, 1 if not, 2 if it was called wrongly.
+# Needs a POSIX shell, openssl 3.0 or later and, of the coreutils, sha256sum, cat, wc, mktemp, rm.
+#
+# How JSON is read here without a parser. All of it is canonical (RFC 8785): no white space, keys
+# sorted. Within a string a quotation mark is always written \", so "key":" can occur nowhere but
+# where a member begins: no title, reason or file name can imitate one. What remains are members of
+# the same name in inner objects. Receipts, admissions and the index have none that share a name, so
+# there each name must occur once. In the manifest, free objects stand under "extensions" alone,
+# which sorts after "document" and "envelope_id" and before "parts", "recipients", "schema" and
+# "sender": of the former the first occurrence is the real one, of the latter the last. In an event
+# "detail" is free; what is read of an event sorts after it, so the last occurrence counts.
+# That the bytes are canonical is not checked again: who signed them, and the centre, did that.
+
+set -u
+LC_ALL=C
+export LC_ALL
+newline='
+'
+blank=' 	'$newline
+schema=document-exchange
+
+# ---- saying what was found; each line names its step ----
+
+exec 3>&1 # for what is found where the output goes into a file
+
+step=bundle
+ok() { printf 'OK      %-11s %s\n' "$step" "$1"; }
+note() { printf 'NOTE    %-11s %s\n' "$step" "$1"; }
+fail() {
+  printf 'FAILED  %-11s %s\n' "$step" "$1" >&3
+  [ ! -s "$work/said" ] || cat "$work/said" >&3
+  printf '\nNOT PROVED: do not rely on this bundle · 验证未通过，不可采信\n' >&3
+  exit 1
+}
+usage() {
+  printf '%s\n' "usage: sh verify.sh ROOT_FINGERPRINT [TSA_ROOT_FINGERPRINT]" \
+    "  the SHA-256 of the root certificate, 64 hex digits, from a source other than this bundle" >&2
+  exit 2
+}
+
+# ---- reading ----
+
+# split CHARACTERS: what is not quoted is taken apart at these, and not taken for a pattern.
+split() { set -f && IFS=$1; }
+unsplit() { set +f && IFS=$blank; }
+
+# fingerprint TEXT: into $value, lower case and without colons.
+fingerprint() {
+  value='' rest=$1
+  while [ -n "$rest" ]; do
+    digit=${rest%"${rest#?}"} rest=${rest#?}
+    case $digit in
+      A) digit=a ;; B) digit=b ;; C) digit=c ;; D) digit=d ;; E) digit=e ;; F) digit=f ;;
+      :) digit='' ;;
+    esac
+    value=$value$digit
+  done
+  is_digest "$value" || usage
+}
+
+is_digest() {
+  [ "${#1}" -eq 64 ] || return 1
+  case $1 in *[!0-9a-f]*) return 1 ;; esac
+}
+
+# is_time TEXT: YYYY-MM-DDTHH:MM:SS.mmmZ; such texts sort as the times do.
+is_time() {
+  case $1 in
+    [1-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9]Z) ;;
+    *) return 1 ;;
+  esac
+}
+
+# epoch TIME: into $epoch, seconds since 1970 (days from the civil date, the year from March on).
+epoch() {
+  is_time "$1" || fail "$1 is no time"
+  year=${1%%-*} rest=${1#*-}
+  month=${rest%%-*} rest=${rest#*-}
+  day=${rest%%T*} rest=${rest#*T}
+  hour=${rest%%:*} rest=${rest#*:}
+  minute=${rest%%:*} rest=${rest#*:}
+  second=${rest%%.*}
+  seconds_since_1970 "$year" "${month#0}" "${day#0}" "${hour#0}" "${minute#0}" "${second#0}"
+}
+
+# seconds_since_1970 YEAR MONTH DAY HOUR MINUTE SECOND, without leading zeros.
+seconds_since_1970() {
+  shifted=$(($2 > 2 ? $2 - 3 : $2 + 9))
+  years=$(($2 > 2 ? $1 : $1 - 1))
+  days=$((years * 365 + years / 4 - years / 100 + years / 400 + (153 * shifted + 2) / 5 + $3 - 719469))
+  epoch=$((days * 86400 + $4 * 3600 + $5 * 60 + $6))
+}
+
+# read_text FILE: into $text, and its name into $file. Canonical JSON has no raw line break; the
+# text is what is given to openssl afterwards, so that what was read is what was signed.
+read_text() {
+  file=$1 text=''
+  [ -f "$file" ] || fail "$file is missing"
+  if IFS= read -r text <"$file"; then fail "$file has a line break, so it is not canonical"; fi
+  case $text in '{"'*'}') ;; *) fail "$file is not a JSON object" ;; esac
+}
+
+# member NAME: into $value what stands after "NAME": in $text, which must hold that once.
+member() {
+  value=${text#*"\"$1\":"}
+  [ "$value" != "$text" ] || fail "$file has no $1"
+  case $value in *"\"$1\":"*) fail "$file names $1 twice" ;; esac
+}
+has() { case $text in *"\"$1\":"*) ;; *) return 1 ;; esac }
+
+# field NAME: into $value, a string.
+field() {
+  member "$1"
+  case $value in '"'*) ;; *) fail "$1 of $file is no string" ;; esac
+  value=${value#\"}
+  value=${value%%\"*}
+}
+
+# number NAME: into $value, an integer.
+number() {
+  member "$1"
+  value=${value%%[,\}]*}
+  case $value in '' | *[!0-9]* | 0?*) fail "$1 of $file is no number" ;; esac
+}
+
+# says NAME VALUE: that the string member NAME of $text is VALUE.
+says() {
+  field "$1"
+  [ "$value" = "$2" ] || fail "$1 of $file is not $2"
+}
+
+# have_digests LINES: the files have these digests, each line as sha256sum writes it; it would pass
+# over a line of another form.
+have_digests() {
+  while IFS= read -r line; do
+    is_digest "${line%% *}" || return 1
+  done <<LINES
+$1
+LINES
+  printf '%s\n' "$1" | sha256sum -c >"$work/said" 2>&1 && : >"$work/said"
+}
+
+# ---- who signed ----
+
+openssl_verify() {
+  openssl verify -x509_strict -no-CApath -no-CAstore "$@" >"$work/said" 2>&1 && : >"$work/said"
+}
+
+# extensions FILE: of a certificate in PEM, the values of those that count into $san, $purposes,
+# $usage and $ca; $critical is set if the purposes are critical.
+extensions() {
+  san='' purposes='' usage='' ca='' critical='' heading=''
+  printed=$(openssl x509 -in "$1" -noout \
+    -ext subjectAltName,extendedKeyUsage,keyUsage,basicConstraints 2>"$work/said") || return 1
+  while IFS= read -r line; do
+    case $line in
+      '    '*) ;;
+      *) heading=$line && continue ;;
+    esac
+    line=${line#    }
+    case $heading in
+      *'Subject Alternative Name'*) san=$san$line ;;
+      *'Extended Key Usage: critical'*) purposes=$line critical=yes ;;
+      *'Extended Key Usage'*) purposes=$line ;;
+      *'Key Usage'*) usage=$line ;;
+      *'Basic Constraints'*) ca=$line ;;
+    esac
+  done <<EXTENSIONS
+$printed
+EXTENSIONS
+}
+
+# only LIST ALLOWED…: each item of the list, separated by ", ", is among those allowed.
+only() {
+  items=$1
+  shift
+  while [ -n "$items" ]; do
+    item=${items%%, *}
+    case $items in *', '*) items=${items#*, } ;; *) items='' ;; esac
+    found=''
+    for allowed in "$@"; do [ "$item" != "$allowed" ] || found=yes; done
+    [ -n "$found" ] || return 1
+  done
+}
+
+# for_documents PURPOSES ALLOWED…: they are those of a seal, and besides at most these.
+for_documents() {
+  purpose_list=", $1,"
+  shift
+  case $purpose_list in *', E-mail Protection,'*) ;; *) return 1 ;; esac
+  # documentSigning (RFC 9336), as openssl prints it before it knew the name, and since.
+  case $purpose_list in
+    *', 1.3.6.1.5.5.7.3.36,'* | *', Document Signing,'* | *', Document signing,'*) ;;
+    *) return 1 ;;
+  esac
+  purpose_list=${purpose_list#, }
+  only "${purpose_list%,}" "E-mail Protection" 1.3.6.1.5.5.7.3.36 "Document Signing" \
+    "Document signing" "$@"
+}
+
+# know_signer USE: the certificate in $work/signer.pem is one that a seal CA of this bundle, and
+# nobody else, issued for this use: documents or time-stamps. Its identity into $san, its number into
+# $signer. Each certificate is looked at once: what it was is kept in $signer_1, $san_1 …
+signers=0
+know_signer() {
+  pem=$1 begins=0 signer=0
+  while IFS= read -r line; do
+    case $line in *BEGIN*) begins=$((begins + 1)) ;; esac
+    pem=$pem$line
+  done <"$work/signer.pem"
+  [ "$begins" -eq 1 ] || fail "$what has $begins signers, not one"
+  while [ "$signer" -lt "$signers" ]; do
+    signer=$((signer + 1))
+    eval "[ \"\$pem\" = \"\$signer_$signer\" ]" || continue
+    eval "san=\$san_$signer"
+    return
+  done
+  look_at_signer "$1"
+  signers=$((signers + 1))
+  signer=$signers
+  eval "signer_$signer=\$pem san_$signer=\$san"
+}
+
+# look_at_signer USE: at the certificate in $work/signer.pem.
+look_at_signer() {
+  extensions "$work/signer.pem" || fail "the signer's certificate of $what can't be read"
+  case $1:$critical in
+    documents:*) for_documents "$purposes" ;;
+    *:yes) [ "$purposes" = "Time Stamping" ] ;;
+    *) false ;;
+  esac || fail "$what: its signer's certificate is not for $1 alone ($purposes)"
+  [ -n "$usage" ] && only "$usage" "Digital Signature" "Non Repudiation" ||
+    fail "$what: its signer's key is not for signatures alone ($usage)"
+  case $ca in '' | CA:FALSE) ;; *) fail "$what: its signer is a CA" ;; esac
+  openssl_verify -no_check_time -partial_chain -trusted "$work/seal-cas.pem" "$work/signer.pem" ||
+    fail "$what: its signer's certificate was not issued by a CA of the seals"
+  case $san in
+    URI:spiffe://*) san=${san#URI:} ;;
+    *) fail "$what: its signer's certificate names nobody ($san)" ;;
+  esac
+  case $san in *[!a-z0-9:/._-]*) fail "$what: its signer's certificate names nobody" ;; esac
+}
+
+# judge PURPOSE: at $epoch the certificate in $work/signer.pem was valid, up to the root, and neither
+# it nor the CA was on the revocation lists then in force. Each pair of both is looked at once.
+judged=''
+judge() {
+  case $judged in *"|$signer@$epoch|"*) return ;; esac
+  openssl_verify -CAfile "$work/root.pem" -untrusted "$work/seal-cas.pem" \
+    -CRLfile "$work/crls.pem" -crl_check_all -purpose "$1" -attime "$epoch" "$work/signer.pem" ||
+    fail "$what: the certificate of $san was not good at that time"
+  judged="$judged|$signer@$epoch|"
+}
+
+# signed SIGNATURE TIME: $text was signed, with a seal that was good at TIME; whose, into $san.
+# The seal CAs are given as trusted since step authorities has checked them against the root alone
+# (cms -verify would build no chain through them otherwise).
+signed() {
+  what=$file
+  [ -f "$1" ] || fail "$1 is missing"
+  epoch "$2"
+  printf %s "$text" | openssl cms -verify -cades -binary -inform DER -in "$1" \
+    -content /dev/stdin -no-CApath -no-CAstore -CAfile "$work/anchors.pem" -purpose smimesign \
+    -attime "$epoch" -signer "$work/signer.pem" -out /dev/null >"$work/said" 2>&1 ||
+    fail "$1 is no signature over $file by somebody under the root"
+  : >"$work/said"
+  know_signer documents
+  judge smimesign
+}
+
+# seal_of UNIT: that $san is a seal of this unit (of the centre, if it is empty), in the domain of
+# this exchange.
+seal_of() {
+  kind=centre/seal/
+  [ -z "$1" ] || kind=unit/$1/seal/
+  name=${san#"spiffe://$domain/$kind"}
+  case $name in
+    "$san" | '' | */*) fail "$what: signed by $san, which is no seal of ${1:-the centre}" ;;
+  esac
+}
+
+# signed_by UNIT SIGNATURE TIME: $text was signed by that unit's seal, and by the one in "by".
+signed_by() {
+  signed "$2" "$3"
+  seal_of "$1"
+  says by "$san"
+}
+
+# ---- the steps, in their order ----
+
+# walk PREFIX: every file below the current folder (below PREFIX, which ends with /) is a plain one
+# of a name that a bundle may hold, files whose names begin with a dot included; counted in $walked.
+walked=0
+walk() {
+  for entry in "$1"* "$1".[!.]* "$1"..?*; do
+    if [ -L "$entry" ]; then
+      fail "there is a link among the files"
+    elif [ -d "$entry" ]; then
+      walk "$entry/"
+    elif [ -f "$entry" ]; then
+      is_known "$entry" || fail_unknown "$entry"
+      walked=$((walked + 1))
+    elif [ -e "$entry" ]; then
+      fail "there is something among the files that is none"
+    fi
+  done
+}
+
+# fail_unknown PATH: its name is shown only if a terminal can't be misled by it.
+fail_unknown() {
+  case $1 in
+    *[!A-Za-z0-9._/-]*) fail "there is a file with a strange name" ;;
+    *) fail "$1 is no file of a bundle" ;;
+  esac
+}
+
+is_known() {
+  case $1 in
+    VERIFY.md | verify.sh | index.json | index.json.p7s | index.sha256) ;;
+    *) is_indexed "$1" ;;
+  esac
+}
+
+# is_indexed PATH: a bundle may hold a file of this name, and its index lists it.
+is_indexed() {
+  case $1 in
+    *[!A-Za-z0-9._/-]*) return 1 ;;
+    manifest.json | accepted.json | accepted.p7s | accepted.event.json | accepted.salt) ;;
+    certificates/root.der | certificates/seal-ca.der | certificates/seal-ca-[2-9].der) ;;
+    certificates/tsa-[1-9].der) ;;
+    signatures/00.p7s) return 1 ;;
+    signatures/[0-9][0-9].p7s) ;;
+    parts/[0-9][0-9][0-9]) ;;
+    parts/[0-9][0-9][0-9].*) is_extension "${1#*.}" ;;
+    crls/root-*.der) is_count "${1#crls/root-}" .der ;;
+    crls/seal-ca-[2-9]-*.der) is_count "${1#crls/seal-ca-?-}" .der ;;
+    crls/seal-ca-*.der) is_count "${1#crls/seal-ca-}" .der ;;
+    timestamps/[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]*.t[xs][tr])
+      case $1 in *.txt | *.tsr) ;; *) return 1 ;; esac
+      entry_name=${1#timestamps/} entry_name=${entry_name%.t??}
+      case $entry_name in *[!0-9]*) return 1 ;; esac
+      [ "${#entry_name}" -le 19 ]
+      ;;
+    deliveries/*/*/*) return 1 ;;
+    deliveries/*/[0-9][0-9][0-9][0-9]-*.*) is_statement "$1" ;;
+    log/*) is_log "$1" ;;
+    *) return 1 ;;
+  esac
+}
+
+is_extension() { case $1 in '' | *[!a-z0-9]* | ?????????*) return 1 ;; esac; }
+
+# is_count TEXT SUFFIX: the text is a number without leading zeros, and the suffix.
+is_count() {
+  case ${1%"$2"} in "$1" | '' | *[!0-9]* | 0?* | ????????????????????*) return 1 ;; esac
+}
+
+is_unit() { case $1 in '' | ? | *[!a-z0-9-]*) return 1 ;; *) [ "${#1}" -le 40 ] ;; esac; }
+
+# party_of_file PATH: of a statement's file, into $party; what follows its type into $entry_name.
+party_of_file() {
+  entry_name=${1#deliveries/*/????-}
+  party_of "${entry_name%%.*}"
+  entry_name=${entry_name#*.}
+}
+
+is_statement() {
+  entry_name=${1#deliveries/}
+  is_unit "${entry_name%%/*}" || return 1
+  party_of_file "$1"
+  case $party:$entry_name in
+    none:* | centre:admission.*) return 1 ;;
+    *:json | *:p7s | *:event.json | *:salt | *:admission.json | *:admission.p7s) ;;
+    *) return 1 ;;
+  esac
+}
+
+# is_log PATH: one in the place for proofs of the transfer log, log/VERSION/NAME/…, at most 6 names.
+is_log() {
+  entry_name=${1#log/}
+  case ${entry_name%%/*} in [1-9] | [1-9][0-9] | [1-9][0-9][0-9]) ;; *) return 1 ;; esac
+  case $entry_name in */*) entry_name=/${entry_name#*/} ;; *) return 1 ;; esac
+  case $entry_name in */ | *//* | */[._-]* | */*/*/*/*/*/*/*) return 1 ;; esac
+}
+
+# party_of TYPE: into $party, who says such a thing of a delivery.
+party_of() {
+  case $1 in
+    DELIVERED | REMINDED | OVERDUE | EXPIRED) party=centre ;;
+    SIGNED_FOR | REFUSED | RETURNED | PROGRESS | COMPLETED | WITHDRAWAL_GRANTED | \
+      WITHDRAWAL_DECLINED) party=recipient ;;
+    WITHDRAWN | WITHDRAWAL_REQUESTED | URGED | OFFERED_AGAIN) party=sender ;;
+    *) party=none ;;
+  esac
+}
+
+check_bundle() {
+  step=bundle
+  walk ''
+  for entry in index.json index.json.p7s index.sha256 manifest.json certificates/root.der \
+    certificates/seal-ca.der signatures/01.p7s accepted.json accepted.p7s accepted.event.json \
+    accepted.salt; do
+    [ -f "$entry" ] || fail "$entry is missing"
+  done
+  ok "$walked files, all of known names"
+}
+
+check_root() {
+  step=root
+  value=$(sha256sum <certificates/root.der)
+  [ "${value%% *}" = "$root" ] || fail "the root in the bundle has another fingerprint: ${value%% *}"
+  openssl x509 -inform DER -in certificates/root.der -out "$work/root.pem" 2>"$work/said" ||
+    fail "certificates/root.der is no certificate"
+  ok "certificates/root.der has the fingerprint that you gave"
+}
+
+# Each CA for seals was issued by the root for that alone, and each revocation list by one of them.
+# When they were valid, and whether they had been revoked, is asked of every signature at its time.
+check_authorities() {
+  step=authorities
+  : >"$work/seal-cas.pem"
+  for authority in certificates/seal-ca.der certificates/seal-ca-[2-9].der; do
+    [ -f "$authority" ] || continue
+    openssl x509 -inform DER -in "$authority" -out "$work/ca.pem" 2>"$work/said" ||
+      fail "$authority is no certificate"
+    openssl_verify -no_check_time -CAfile "$work/root.pem" "$work/ca.pem" ||
+      fail "$authority was not issued by the root"
+    extensions "$work/ca.pem" || fail "$authority can't be read"
+    [ "$ca" = "CA:TRUE, pathlen:0" ] || fail "$authority is not a last CA ($ca)"
+    for_documents "$purposes" "Time Stamping" ||
+      fail "$authority is not for seals alone ($purposes)"
+    cat "$work/ca.pem" >>"$work/seal-cas.pem"
+    ok "$authority: a CA for seals, issued by the root"
+  done
+  cat "$work/root.pem" "$work/seal-cas.pem" >"$work/anchors.pem"
+  : >"$work/crls.pem"
+  for list in crls/*.der; do
+    [ -f "$list" ] || continue
+    openssl crl -verify -inform DER -in "$list" -CAfile "$work/anchors.pem" -no-CApath \
+      -no-CAstore >>"$work/crls.pem" 2>"$work/said" || fail "$list is no revocation list"
+    case $(cat "$work/said") in
+      *'verify OK'*) ;;
+      *) fail "$list is by none of the authorities" ;;
+    esac
+  done
+  : >"$work/said"
+}
+
+# The index: what the centre sealed as the whole of this bundle. It holds no free text, so it falls
+# into pieces at its brackets, and put together again they must give the very same text.
+check_index() {
+  step=index
+  sums=$(sha256sum index.json index.json.p7s | sha256sum)
+  [ "$sums" = "$(sha256sum <index.sha256)" ] ||
+    fail "index.sha256 does not fit index.json and index.json.p7s"
+  read_text index.json
+  # A shell drops bytes of zero when it reads.
+  [ "$(printf %s "$text" | sha256sum)" = "$(sha256sum <index.json)" ] ||
+    fail "index.json is not canonical"
+  index=$text
+  pieces "$index"
+  files=$piece3 units=$piece5 text=$piece2$piece4$piece6
+  field by && by=$value
+  field content && content=$value
+  field envelope_id && envelope=$value
+  field made_at && made_at=$value
+  field manifest_sha256 && manifest=$value
+  expected='{"by":"'$by'","content":"'$content'","envelope_id":"'$envelope'","files":{'$files
+  expected=$expected'},"made_at":"'$made_at'","manifest_sha256":"'$manifest'","recipients":['$units
+  [ "$index" = "$expected],\"schema\":\"$schema/evidence/1\"}" ] ||
+    fail "index.json is not written as a canonical index of this version is"
+  case $content in PARTS | DIGESTS) ;; *) fail "its content is $content" ;; esac
+  list_files
+  before=''
+  split ,
+  for unit in $units; do
+    unit=${unit#\"}
+    is_unit "${unit%\"}" && [ "$before" \< "$unit" ] || fail "its recipients are not sorted units"
+    before=$unit
+  done
+  unsplit
+  [ -n "$before" ] || fail "it is about nobody"
+  domain=${by#spiffe://} domain=${domain%%/*}
+  text=$index
+  signed_by '' index.json.p7s "$made_at"
+  ok "sealed by $by at $made_at"
+}
+
+# pieces TEXT: into $piece1 to $piece7 what stands between brackets.
+pieces() {
+  split '{}[]'
+  # shellcheck disable=SC2086
+  set -- $1
+  unsplit
+  [ $# -le 7 ] || fail "$file has more than its brackets"
+  piece2=${2-} piece3=${3-} piece4=${4-} piece5=${5-} piece6=${6-}
+}
+
+# list_files: the digests in the index, one on a line as sha256sum reads them, into $work/sums; those
+# of the centre's signatures, which is what is time-stamped, into $stampable.
+list_files() {
+  listed=0 before='' stampable=,
+  split ,
+  for pair in $files; do
+    path=${pair#\"} path=${path%%\"*}
+    value=${pair#*\":\"} value=${value%\"}
+    [ "$pair" = "\"$path\":\"$value\"" ] && is_digest "$value" ||
+      fail "what it lists is no digest: $pair"
+    is_indexed "$path" || fail_unknown "$path"
+    # Sorted, so none is listed twice, and as many files as are listed are those that are listed.
+    [ "$before" \< "$path" ] || fail "it is not sorted at $path"
+    case $path in
+      accepted.p7s | deliveries/*.admission.p7s) stampable=$stampable$value, ;;
+      deliveries/*.p7s)
+        party_of_file "$path"
+        [ "$party" != centre ] || stampable=$stampable$value,
+        ;;
+    esac
+    printf '%s  %s\n' "$value" "$path"
+    before=$path listed=$((listed + 1))
+  done >"$work/sums"
+  unsplit
+}
+
+# Every file that the index lists is there with that digest, and no others are.
+check_files() {
+  step=files
+  sha256sum -c "$work/sums" >"$work/checked" 2>"$work/said" || {
+    while IFS= read -r line; do
+      case $line in *': OK') ;; *) printf '%s\n' "$line" ;; esac
+    done <"$work/checked" >>"$work/said"
+    fail "files are missing or have other digests than the index says"
+  }
+  others=3
+  for path in VERIFY.md verify.sh; do [ ! -f "$path" ] || others=$((others + 1)); done
+  [ "$walked" -eq $((listed + others)) ] || fail "there are files that the index does not list"
+  for path in deliveries/*; do
+    [ -d "$path" ] || continue
+    case ,$units, in
+      *",\"${path#deliveries/}\","*) ;;
+      *) fail "$path is of a unit that the index does not name" ;;
+    esac
+  done
+  ok "all $listed files have the digests of the index, none is missing, none is besides"
+}
+
+# The manifest: what was sealed. Reads what later steps need.
+check_manifest() {
+  step=manifest
+  read_text manifest.json
+  have_digests "$manifest  manifest.json" || fail "manifest.json is not the one that the index names"
+  document=${text%%'},"envelope_id":"'*}
+  case ${text#"$document"} in
+    '},"envelope_id":"'"$envelope"'",'*) ;;
+    *) fail "manifest.json is not that of envelope $envelope" ;;
+  esac
+  case $document in *'"secrecy":"NONE"'*) ;; *) fail "the document is not of secrecy NONE" ;; esac
+  document_field title && title=$value
+  document_field number && number_text=$value
+  issuers=${document#*'"issuers":['} issuers=${issuers%%\]*}
+  tail=${text##*'"parts":['}
+  [ "$tail" != "$text" ] || fail "manifest.json has no parts"
+  parts=${tail%%'],"recipients":['*} recipients=${tail#*'],"recipients":['}
+  case $recipients in
+    "$tail" | *'"parts":'* | *'"recipients":'*) fail "manifest.json has not its form" ;;
+    *'"schema":"document-exchange/manifest/1","sender":"'*) ;;
+    *) fail "manifest.json is of another version" ;;
+  esac
+  sender=${recipients#*'"schema":"document-exchange/manifest/1","sender":"'} sender=${sender%%\"*}
+  is_unit "$sender" || fail "the sender in manifest.json is no unit"
+  split ,
+  for unit in $units; do
+    case $recipients in
+      *'"unit":'"$unit"*) ;;
+      *) fail "$unit is no recipient of this envelope" ;;
+    esac
+  done
+  unsplit
+  ok "envelope $envelope: $number_text $title"
+}
+
+# document_field NAME: into $value, a string of the document, or nothing.
+document_field() {
+  value=${document#*"\"$1\":\""}
+  if [ "$value" = "$document" ]; then value=''; fi
+  value=${value%%'","'*}
+}
+
+# The centre accepted exactly this manifest with exactly these signatures.
+check_accepted() {
+  step=accepted
+  read_text accepted.json
+  says schema "$schema/receipt/1"
+  says type ACCEPTED
+  says envelope_id "$envelope"
+  says manifest_sha256 "$manifest"
+  says state_after PENDING
+  number seq
+  [ "$value" = 0 ] || fail "accepted.json has the number $value"
+  if has state_before || has recipient; then fail "accepted.json is about one recipient"; fi
+  field at && accepted_at=$value
+  signed_by '' accepted.p7s "$accepted_at"
+  member signatures_sha256
+  value=${value#\[} value=${value%%\]*}
+  lines='' count=0
+  split ,
+  for digest in $value; do
+    count=$((count + 1)) digest=${digest#\"}
+    lines=$lines"${digest%\"}  signatures/$((count / 10))$((count % 10)).p7s$newline"
+  done
+  unsplit
+  have_digests "${lines%"$newline"}" || fail "accepted.json names other signatures"
+  for path in signatures/*; do [ ! -f "$path" ] || count=$((count - 1)); done
+  [ "$count" -eq 0 ] || fail "there are more signatures than accepted.json names"
+  accepted=$text
+  ok "by $san at $accepted_at, with exactly these signatures"
+}
+
+# Every issuer sealed the manifest, and nobody else but the sender.
+check_seals() {
+  step=seals
+  read_text manifest.json
+  sealed=,
+  for path in signatures/*; do
+    signed "$path" "$accepted_at"
+    unit=${san#"spiffe://$domain/unit/"} unit=${unit%%/*}
+    seal_of "$unit"
+    case ",$issuers,\"$sender\"," in
+      *",\"$unit\","*) ;;
+      *) fail "$path is by $unit, which is neither an issuer nor the sender" ;;
+    esac
+    case $sealed in *",\"$unit\","*) fail "$unit sealed the manifest twice" ;; esac
+    sealed=$sealed"\"$unit\","
+    ok "manifest.json: sealed by $san"
+  done
+  split ,
+  for unit in $issuers; do
+    case $sealed in *",$unit,"*) ;; *) fail "the seal of the issuer $unit is missing" ;; esac
+  done
+  unsplit
+  text=$accepted file=accepted.json
+  check_leaf accepted '' 0
+}
+
+# Each part has the size and digest that the sealed manifest says; or none is in the bundle.
+check_parts() {
+  step=parts
+  count=0
+  if [ "$content" = PARTS ]; then
+    remaining=$parts
+    while [ -n "$remaining" ]; do
+      part=${remaining%%'},{"filename":"'*} remaining=${remaining#"$part"}
+      remaining=${remaining#'},'}
+      count=$((count + 1))
+      check_part "$count" "${part%\}}"
+    done
+  fi
+  for path in parts/*; do [ ! -f "$path" ] || count=$((count - 1)); done
+  [ "$count" -eq 0 ] || fail "there are other parts than the manifest says"
+  if [ "$content" = PARTS ]; then
+    ok "all parts have the size and digest of the manifest"
+  else
+    ok "digests only: the bundle says nothing of the parts but what the manifest says"
+  fi
+}
+
+# check_part NUMBER OBJECT: its path has the extension of its file name, if that is a plain one.
+check_part() {
+  name=${2#'{"filename":"'} name=${name%%'","media_type":"'*}
+  path=parts/$(($1 / 100))$(($1 / 10 % 10))$(($1 % 10))
+  case $name in
+    *.*)
+      lower "${name##*.}"
+      if is_extension "$value"; then path=$path.$value; fi
+      ;;
+  esac
+  digest=${2##*'"sha256":"'} size=${2##*'"size":'}
+  [ -f "$path" ] || fail "$path is missing"
+  have_digests "${digest%%\"*}  $path" || fail "$path has not the digest of the manifest"
+  [ "$(($(wc -c <"$path")))" = "$size" ] || fail "$path has not $size bytes"
+}
+
+# lower TEXT: into $value, if it is of up to 8 letters and digits, in lower case; else unchanged.
+lower() {
+  value=$1
+  case $1 in *[!A-Za-z0-9]* | ?????????*) return ;; *[A-Z]*) ;; *) return ;; esac
+  value='' rest=$1
+  while [ -n "$rest" ]; do
+    letter=${rest%"${rest#?}"} rest=${rest#?}
+    case $letter in
+      A) letter=a ;; B) letter=b ;; C) letter=c ;; D) letter=d ;; E) letter=e ;; F) letter=f ;;
+      G) letter=g ;; H) letter=h ;; I) letter=i ;; J) letter=j ;; K) letter=k ;; L) letter=l ;;
+      M) letter=m ;; N) letter=n ;; O) letter=o ;; P) letter=p ;; Q) letter=q ;; R) letter=r ;;
+      S) letter=s ;; T) letter=t ;; U) letter=u ;; V) letter=v ;; W) letter=w ;; X) letter=x ;;
+      Y) letter=y ;; Z) letter=z ;;
+    esac
+    value=$value$letter
+  done
+}
+
+# check_leaf STEM UNIT SEQ: the statement in $text, signed by the centre, ties itself to this event
+# by the digest of salt and event.
+check_leaf() {
+  step=leaf
+  field leaf && leaf=$value
+  for path in "$1.event.json" "$1.salt"; do [ -f "$path" ] || fail "$path is missing"; done
+  [ "$(($(wc -c <"$1.salt")))" = 32 ] || fail "$1.salt has not 32 bytes"
+  value=$(cat "$1.salt" "$1.event.json" | sha256sum)
+  [ "${value%% *}" = "$leaf" ] || fail "$1.event.json with $1.salt does not give the leaf of $file"
+  read_text "$1.event.json"
+  value=${text##*'"envelope_id":"'} tail=${text##*'"event_id":"'}
+  [ "${value%%\"*}" = "$envelope" ] || fail "$file is about another envelope"
+  value=${tail##*'"schema":"'}
+  [ "${value%%\"*}" = "$schema/event/1" ] || fail "$file is no event"
+  value=${tail##*'"recipient":"'}
+  if [ "$value" = "$tail" ]; then value=''; else value=${value%%\"*}; fi
+  [ "$value" = "$2" ] || fail "$file is about another recipient"
+  value=${tail##*'"seq":'}
+  [ "${value%%[,\}]*}" = "$3" ] || fail "$file is about another statement"
+  ok "$1: $leaf"
+}
+
+check_deliveries() {
+  split ,
+  for unit in $units; do
+    unsplit
+    unit=${unit#\"} unit=${unit%\"}
+    check_delivery "$unit"
+  done
+  unsplit
+}
+
+# check_delivery UNIT: each of its statements, and then that they follow one another. What is to be
+# known of them for that is kept in $told, one line for each.
+check_delivery() {
+  told=''
+  for path in "deliveries/$1"/*; do
+    case $path in
+      *.event.json | *.admission.json) belongs "$path" "${path%.*.json}" ;;
+      *.admission.p7s) belongs "$path" "${path%.admission.p7s}" ;;
+      *.json) check_statement "${path%.json}" "$1" ;;
+      *) belongs "$path" "${path%.*}" ;;
+    esac
+  done
+  check_history "$1"
+}
+
+# belongs PATH STEM: a file in a delivery's folder belongs to a receipt.
+belongs() {
+  [ -f "$2.json" ] || ! [ -f "$1" ] || { step=receipt && fail "$1 belongs to no receipt"; }
+}
+
+# check_statement STEM UNIT: who said it, that the centre recorded it, and its event.
+check_statement() {
+  step=receipt reason_code=''
+  party_of_file "$1"
+  read_text "$1.json"
+  said=$text
+  says schema "$schema/receipt/1"
+  field type && type=$value
+  case $1 in */????-"$type") ;; *) fail "$file says $type" ;; esac
+  if has reason_code; then field reason_code && reason_code=$value; fi
+  if [ "$party" = centre ]; then
+    field at && recorded_at=$value
+    check_effect
+  else
+    read_text "$1.admission.json"
+    admission=$text
+    says schema "$schema/admission/1"
+    field recorded_at && recorded_at=$value
+  fi
+  text=$said file=$1.json
+  says envelope_id "$envelope"
+  says manifest_sha256 "$manifest"
+  says recipient "$2"
+  case $party in
+    centre) signed_by '' "$1.p7s" "$recorded_at" ;;
+    recipient) signed_by "$2" "$1.p7s" "$recorded_at" ;;
+    sender) signed_by "$sender" "$1.p7s" "$recorded_at" ;;
+  esac
+  ok "$1: by $san as of $recorded_at"
+  [ "$party" = centre ] || check_admission "$1" "$2"
+  number seq && seq=$value
+  field state_before && before=$value
+  field state_after && after=$value
+  check_leaf "$1" "$2" "$seq"
+  told="$told${1##*/} $type $seq $before $after $recorded_at $reason_code$newline"
+}
+
+# check_admission STEM UNIT: the centre recorded exactly this receipt; leaves the admission in $text.
+check_admission() {
+  step=admission
+  text=$admission file=$1.admission.json
+  [ -f "$1.admission.p7s" ] || fail "$1.admission.p7s is missing"
+  says envelope_id "$envelope"
+  says recipient "$2"
+  field receipt_sha256 && lines="$value  $1.json"
+  field receipt_signature_sha256 && lines="$lines$newline$value  $1.p7s"
+  have_digests "$lines" || fail "$file is about another receipt"
+  check_effect
+  signed_by '' "$1.admission.p7s" "$recorded_at"
+  ok "$1: by $san at $recorded_at"
+}
+
+# check_effect: the centre's statement in $text gives $type the effect that it has.
+check_effect() {
+  field state_before && before=$value
+  next_state "$before" "$type"
+  says state_after "$next"
+}
+
+# check_history UNIT: from the acceptance on each statement comes next, in the state that the last
+# one left, and none is dated before the acceptance.
+check_history() {
+  step=history
+  state=PENDING requested=no count=0 latest=$accepted_at history=''
+  while read -r name type seq before after recorded_at reason_code; do
+    [ -n "$name" ] || continue
+    count=$((count + 1))
+    # 1 before the number in the name: 0008 would be read as octal.
+    [ "$seq" -eq "$count" ] && [ "1${name%%-*}" -eq $((10000 + count)) ] ||
+      fail "deliveries/$1/$name has the number $seq, and $count comes next"
+    [ "$before" = "$state" ] || fail "$name was recorded for $before, and the delivery is $state"
+    next_state "$before" "$type"
+    case $if_requested in
+      '' | "$requested") ;;
+      yes) fail "$name answers a request for withdrawal, and none is open" ;;
+      no) fail "$name asks for a withdrawal, and a request is open" ;;
+    esac
+    [ "$after" = "$next" ] || fail "$name leads to $next, not to $after"
+    [ ! "$recorded_at" \< "$accepted_at" ] || fail "$name was recorded before the acceptance"
+    case $if_requested in yes) requested=no ;; no) requested=yes ;; esac
+    [ "$next" = SIGNED_FOR ] || requested=no
+    state=$next latest=$recorded_at
+    history="$history → $type"
+  done <<TOLD
+$told
+TOLD
+  ok "deliveries/$1: PENDING$history"
+  summary="$summary$newline  $1: $state ($latest)"
+}
+
+# next_state STATE TYPE: into $next, the state that follows; $if_requested says if that needs an
+# open request for withdrawal (yes), or that there is none (no). The one table of legal steps.
+next_state() {
+  next=$1 if_requested=''
+  case $1:$2 in
+    PENDING:URGED | DELIVERED:URGED | SIGNED_FOR:URGED) ;;
+    PENDING:REMINDED | DELIVERED:REMINDED | SIGNED_FOR:REMINDED) ;;
+    PENDING:OVERDUE | DELIVERED:OVERDUE | SIGNED_FOR:OVERDUE) ;;
+    PENDING:DELIVERED) next=DELIVERED ;;
+    PENDING:REFUSED)
+      # Who can't verify what it received can't confirm it either; for other reasons it must.
+      case $reason_code in
+        BAD_SIGNATURE | DIGEST_MISMATCH) next=REFUSED ;;
+        *) fail "$file: a delivery that is PENDING is not REFUSED for $reason_code" ;;
+      esac
+      ;;
+    PENDING:WITHDRAWN | DELIVERED:WITHDRAWN) next=WITHDRAWN ;;
+    PENDING:EXPIRED) next=EXPIRED ;;
+    DELIVERED:REFUSED) next=REFUSED ;;
+    DELIVERED:SIGNED_FOR) next=SIGNED_FOR ;;
+    SIGNED_FOR:PROGRESS) ;;
+    SIGNED_FOR:COMPLETED) next=COMPLETED ;;
+    SIGNED_FOR:RETURNED) next=RETURNED ;;
+    SIGNED_FOR:WITHDRAWAL_REQUESTED) if_requested=no ;;
+    SIGNED_FOR:WITHDRAWAL_GRANTED) next=WITHDRAWN if_requested=yes ;;
+    SIGNED_FOR:WITHDRAWAL_DECLINED) if_requested=yes ;;
+    REFUSED:OFFERED_AGAIN) next=PENDING ;;
+    *) fail "$file: a delivery that is $1 does not take $2" ;;
+  esac
+}
+
+# Each stamped text was there at the time of its stamp. Only lines that are digests of signatures of
+# this bundle say something about it; the others are of other envelopes.
+check_timestamps() {
+  step=timestamp
+  stamps=0
+  for path in timestamps/*; do
+    [ -f "$path" ] || continue
+    case $path in
+      *.txt) [ -f "${path%.txt}.tsr" ] || fail "${path%.txt}.tsr is missing" ;;
+      *.tsr) check_timestamp "${path%.tsr}" ;;
+    esac
+  done
+  [ "$stamps" -gt 0 ] || note "no signature is time-stamped: the times are the centre's word"
+}
+
+check_timestamp() {
+  what=$1.tsr stamps=$((stamps + 1))
+  [ -f "$1.txt" ] || fail "$1.txt is missing"
+  stamped_lines "$1.txt"
+  openssl ts -reply -in "$1.tsr" -text >"$work/stamp" 2>"$work/said" || fail "$what is no time-stamp"
+  openssl ts -reply -in "$1.tsr" -token_out -out "$work/token" 2>"$work/said" ||
+    fail "$what has no token"
+  stamp_time
+  openssl cms -verify -binary -noverify -inform DER -in "$work/token" -signer "$work/signer.pem" \
+    -out /dev/null 2>"$work/said" || fail "the token in $what is not signed"
+  if [ -f certificates/tsa-1.der ] &&
+    ! openssl_verify -no_check_time -partial_chain -trusted "$work/seal-cas.pem" "$work/signer.pem"
+  then
+    check_external "$1"
+    return
+  fi
+  know_signer time-stamps
+  name=${san#"spiffe://$domain/centre/tsa/"}
+  case $name in
+    "$san" | '' | */*) fail "$what: by $san, which is no time-stamping service" ;;
+  esac
+  judge timestampsign
+  verify_stamp "$1" "$work/root.pem" "$work/seal-cas.pem"
+  ok "$1: $stamped signatures existed at $stamp, says $san"
+}
+
+# check_external STEM: by a service outside of the exchange, whose root is known from outside too.
+check_external() {
+  [ -n "$tsa_root" ] ||
+    { note "$1: not checked, by another service whose root's fingerprint was not given" && return; }
+  : >"$work/tsa-chain.pem"
+  rm -f "$work/tsa-root.pem"
+  for authority in certificates/tsa-[1-9].der; do
+    openssl x509 -inform DER -in "$authority" -out "$work/ca.pem" 2>"$work/said" ||
+      fail "$authority is no certificate"
+    value=$(sha256sum <"$authority")
+    if [ "${value%% *}" = "$tsa_root" ]; then
+      cat "$work/ca.pem" >"$work/tsa-root.pem"
+    else
+      cat "$work/ca.pem" >>"$work/tsa-chain.pem"
+    fi
+  done
+  [ -f "$work/tsa-root.pem" ] || fail "$what: no certificate has the fingerprint of its root"
+  extensions "$work/signer.pem"
+  [ "$purposes$critical" = "Time Stampingyes" ] || fail "$what: by a certificate of another purpose"
+  verify_stamp "$1" "$work/tsa-root.pem" "$work/tsa-chain.pem"
+  ok "$1: $stamped signatures existed at $stamp, says a service under the other root"
+}
+
+# verify_stamp STEM ROOT CHAIN: openssl finds the stamp right at its own time.
+verify_stamp() {
+  openssl ts -verify -data "$1.txt" -in "$1.tsr" -CAfile "$2" -untrusted "$3" -attime "$epoch" \
+    >"$work/said" 2>&1 || fail "$1.tsr is no time-stamp over $1.txt by somebody under that root"
+}
+
+# stamped_lines FILE: it is made of digests, sorted; those of this bundle are counted in $stamped.
+stamped_lines() {
+  stamped=0 before='' line=''
+  while IFS= read -r line; do
+    is_digest "$line" && [ "$before" \< "$line" ] || fail "$1 is no sorted list of digests"
+    case $stampable in *",$line,"*) stamped=$((stamped + 1)) ;; esac
+    before=$line
+  done <"$1"
+  [ -z "$line" ] || fail "the last line of $1 does not end"
+  [ "$stamped" -gt 0 ] || fail "$1 holds no signature of this bundle"
+}
+
+# stamp_time: of the stamp that openssl printed, into $stamp as printed and into $epoch.
+stamp_time() {
+  stamp=''
+  while IFS= read -r line; do
+    case $line in 'Time stamp: '*) stamp=${line#Time stamp: } ;; esac
+  done <"$work/stamp"
+  # Month Day HH:MM:SS[.fraction] Year GMT
+  # shellcheck disable=SC2086
+  set -- $stamp
+  [ $# -eq 5 ] && [ "$5" = GMT ] || fail "$what does not say its time: $stamp"
+  months=JanFebMarAprMayJunJulAugSepOctNovDec
+  months=${months%"$1"*}
+  hour=${3%%:*} minute=${3#*:} second=${3##*:}
+  minute=${minute%%:*} second=${second%%.*}
+  seconds_since_1970 "$4" $((${#months} / 3 + 1)) "$2" "${hour#0}" "${minute#0}" "${second#0}"
+}
+
+check_log() {
+  step=log
+  for path in log/*/*; do
+    [ ! -e "$path" ] || { note "log/ is not checked by this version" && return; }
+  done
+}
+
+# ---- all of it ----
+
+[ $# -eq 1 ] || [ $# -eq 2 ] || usage
+fingerprint "$1" && root=$value tsa_root=''
+[ $# -eq 1 ] || { fingerprint "$2" && tsa_root=$value; }
+for tool in openssl sha256sum cat wc mktemp rm; do
+  command -v "$tool" >/dev/null || { printf '%s is missing\n' "$tool" >&2 && exit 2; }
+done
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+summary=''
+check_bundle
+check_root
+check_authorities
+check_index
+check_files
+check_manifest
+check_accepted
+check_seals
+check_parts
+check_deliveries
+check_timestamps
+check_log
+printf '\nPROVED · 验证通过\n  %s %s\n' "$number_text" "$title"
+printf '  envelope %s, from %s, issued by %s\n' "$envelope" "$sender" "$issuers"
+printf '  accepted %s; as of %s:%s\n' "$accepted_at" "$made_at" "$summary"

@@ -1,0 +1,71 @@
+"""Both verifiers find in each test vector what vectors.json says, at the step that it names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from document_exchange.evidence import Step
+from tests.assets import make_vectors
+from tests.evidence_for_tests import Files
+from tests.evidence_verifiers import Verdict, all_in_shell, in_python, in_shell
+
+VECTORS: list[dict[str, Any]] = json.loads((make_vectors.FOLDER / make_vectors.TABLE).read_bytes())[
+    "vectors"
+]
+
+
+def name_of(vector: dict[str, Any]) -> str:
+    return f"{vector['file']}-{vector['step']}"
+
+
+def files_of(vector: dict[str, Any]) -> Files:
+    return make_vectors.unzipped((make_vectors.FOLDER / vector["file"]).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def in_shells() -> dict[str, Verdict]:
+    """What verify.sh says of each; as many at once as there are processors."""
+    asked = [(files_of(vector), vector["root_fingerprint"]) for vector in VECTORS]
+    return dict(zip(map(name_of, VECTORS), all_in_shell(asked), strict=True))
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=name_of)
+def test_both_verifiers_agree_with_the_table(
+    vector: dict[str, Any], in_shells: dict[str, Verdict]
+) -> None:
+    expected = vector["step"] or ""
+    python = in_python(files_of(vector), vector["root_fingerprint"])
+    shell = in_shells[name_of(vector)]
+    assert (python.step, shell.step) == (expected, expected), (python.said, shell.said)
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_every_shell_at_hand_understands_the_script(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    for vector in VECTORS:
+        if vector["file"] in ("life.zip", "timestamps.zip", "history-gap.zip"):
+            found = in_shell(files_of(vector), vector["root_fingerprint"], shell=shell)
+            assert found.step == (vector["step"] or ""), found.said
+
+
+def test_each_step_that_can_fail_has_a_vector() -> None:
+    assert {vector["step"] for vector in VECTORS} == {None, *Step} - {Step.LOG}
+
+
+def test_the_vectors_are_what_their_maker_makes() -> None:
+    made = make_vectors.make()
+    there = {path.name: path.read_bytes() for path in make_vectors.FOLDER.iterdir()}
+    assert there.keys() == made.keys()
+    assert there.pop(make_vectors.TABLE) == made[make_vectors.TABLE]
+    # What is in them: another zlib may compress it to other bytes.
+    different = [
+        name
+        for name, data in there.items()
+        if make_vectors.unzipped(data) != make_vectors.unzipped(made[name])
+    ]
+    assert different == []
