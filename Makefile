@@ -66,8 +66,10 @@ else
 	$(PY) -m pytest $(ARGS)
 endif
 
-acceptance: $(READY) ## Heavy checks: memory under load, hundreds of renewals under load
-	RENEWALS=9 $(PY) -m pytest -s --timeout=1800 tests/acceptance tests/integration/test_renewal.py $(ARGS)
+acceptance: $(READY) ## Heavy checks: memory and renewals under load, 10,000 steps, thousands of forgeries
+	LIFE_STEPS=10000 RENEWALS=9 EVIDENCE_MUTATIONS=300 EVIDENCE_SHELL_MUTATIONS=300 \
+	$(PY) -m pytest -s --timeout=3600 tests/acceptance tests/integration/test_renewal.py \
+		tests/integration/test_life_model.py tests/contract/test_evidence_mutations.py $(ARGS)
 
 bench: $(READY) ## Full exchanges per second, beside the floor
 	$(PY) -m bench $(ARGS)

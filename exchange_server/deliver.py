@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from document_exchange.errors import InternalError, InvalidRequest, NotFound
+from document_exchange.errors import InternalError, InvalidRequest, NotFound, StateConflict
 from document_exchange.receipt import State
 from exchange_runtime.requests import read_page
 from exchange_runtime.values import Principal
@@ -24,11 +24,15 @@ from exchange_server.values import (
     Block,
     DeliveryPosition,
     DeliverySummary,
+    StoredPart,
 )
 
 CHUNK_BYTES = 256 * 1024
 MOST_ENCLOSED_BYTES = 256 * 1024
 """Of parts that go out with their envelope: nobody's budget counts them, so they are few."""
+
+
+_WITHDRAWN = frozenset({State.WITHDRAWN, State.EXPIRED})
 
 
 class DeliveryLedger(Protocol):
@@ -44,10 +48,8 @@ class DeliveryLedger(Protocol):
         """The envelope if ``unit`` is its sender or a recipient, and its own delivery if so."""
         ...
 
-    async def find_part_for(
-        self, unit: str, envelope_id: str, part_id: str
-    ) -> tuple[int, Sequence[Block]] | None:
-        """Size and blocks of a part if ``unit`` is sender or recipient of its envelope."""
+    async def find_part_for(self, unit: str, envelope_id: str, part_id: str) -> StoredPart | None:
+        """A part if ``unit`` is sender or recipient of its envelope."""
         ...
 
 
@@ -111,15 +113,25 @@ class Deliverer:
                     own.state,
                     own.seq,
                     accepted.manifest_sha256.hex(),
+                    own.updated_at,
                     own.withdrawal_requested,
                 )
             )
         return found
 
     def enclosed(
-        self, principal: Principal, envelope_id: str, at_most: int
+        self,
+        principal: Principal,
+        envelope_id: str,
+        own: DeliverySummary | None,
+        at_most: int,
     ) -> list[tuple[str, bytes]]:
-        """(part_id, bytes) of parts at hand, which may go out together with their envelope."""
+        """(part_id, bytes) of parts at hand, which may go out together with their envelope.
+
+        ``own`` is the caller's delivery; what was withdrawn from it does not go out any more.
+        """
+        if own is not None and own.sender != principal.unit and own.state in _WITHDRAWN:
+            return []
         found = self.recent.recall_small(
             principal.unit, envelope_id, min(at_most, MOST_ENCLOSED_BYTES)
         )
@@ -135,11 +147,23 @@ class Deliverer:
 
         Raises:
             NotFound: no such part in an envelope that the caller may see.
+            StateConflict: the document was withdrawn from the caller.
             InvalidRequest: the offset lies outside of the part.
             QuotaExceeded: the caller's unit has moved as many bytes as it may for now.
             InternalError: the store returned other bytes than were stored.
         """
         check_identifier(envelope_id)
+        found = await self.ledger.find_part_for(principal.unit, envelope_id, part_id)
+        if found is None:
+            raise NotFound(
+                f"there is no part {part_id[:64]!r} in an envelope {envelope_id} that you may see",
+                envelope_id=envelope_id,
+            )
+        if found.withdrawn:
+            raise StateConflict(
+                "the document was withdrawn, so that no more of it is given out",
+                envelope_id=envelope_id,
+            )
         remembered = self.recent.recall(principal.unit, envelope_id, part_id)
         if remembered is not None:
             _check_offset(offset, len(remembered))
@@ -149,16 +173,9 @@ class Deliverer:
                     transfer.flow(len(chunk))
                     yield chunk
             return
-        found = await self.ledger.find_part_for(principal.unit, envelope_id, part_id)
-        if found is None:
-            raise NotFound(
-                f"there is no part {part_id[:64]!r} in an envelope {envelope_id} that you may see",
-                envelope_id=envelope_id,
-            )
-        size, blocks = found
-        _check_offset(offset, size)
-        with self.quotas.transfer(principal.unit, size - offset) as transfer:
-            async with aclosing(self._stored(principal.unit, blocks, offset)) as chunks:
+        _check_offset(offset, found.size_bytes)
+        with self.quotas.transfer(principal.unit, found.size_bytes - offset) as transfer:
+            async with aclosing(self._stored(principal.unit, found.blocks, offset)) as chunks:
                 async for chunk in chunks:
                     transfer.flow(len(chunk))
                     yield chunk

@@ -200,7 +200,8 @@ class Recorder:
     ) -> PreparedEvent:
         return events.prepare(
             type_.value,
-            self.clock(),
+            # Another server's clock may be a little ahead; a history never runs backwards.
+            max(self.clock(), position.updated_at),
             principal or CENTRE,
             envelope_id=position.envelope_id,
             recipient=position.recipient,

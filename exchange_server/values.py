@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,16 @@ class Block:
     key: str
     size_bytes: int
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """Where the bytes of a part are, for one who may see its envelope."""
+
+    size_bytes: int
+    blocks: Sequence[Block]
+    withdrawn: bool
+    """Whether it was withdrawn from who asks, so that no more bytes of it go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,8 @@ class DeliveryPosition:
     state: State
     seq: int
     manifest_sha256: str
+    updated_at: datetime
+    """When its last statement was recorded; no later one is dated before that."""
     withdrawal_requested: bool = False
     recorded: bool = False
     """Whether the receipt in question has been recorded already."""

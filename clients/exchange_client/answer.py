@@ -7,10 +7,13 @@ that it has received. So each status is noted when it is set, and the centre's o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import grpc
+
+from document_exchange.errors import Unavailable
 
 T = TypeVar("T")
 Response = TypeVar("Response")
@@ -24,6 +27,8 @@ async def answer_of(call: grpc.aio.StreamUnaryCall[Any, Response]) -> Response:
 
     Raises:
         grpc.aio.AioRpcError: with the centre's status if it gave one, else with gRPC's.
+        Unavailable: the call broke off while it was sending. gRPC then cancels it by itself, which
+            must not look as if whoever awaits it had been cancelled.
     """
     noted: list[grpc.aio.AioRpcError] = []
 
@@ -44,6 +49,11 @@ async def answer_of(call: grpc.aio.StreamUnaryCall[Any, Response]) -> Response:
         return await call
     except grpc.aio.AioRpcError as error:
         raise (noted[0] if noted else error) from None
+    except asyncio.CancelledError:
+        awaiting = asyncio.current_task()
+        if awaiting is None or awaiting.cancelling():
+            raise
+        raise Unavailable("the connection broke off while the document was being sent") from None
 
 
 def _immediate(reading: Coroutine[Any, Any, T]) -> T:

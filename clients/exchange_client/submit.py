@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from document_exchange.errors import ExchangeError, InvalidRequest, VerificationFailed
+from document_exchange.errors import ExchangeError, InvalidRequest, Unavailable, VerificationFailed
 from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import ReceiptType
 from document_exchange.v1 import exchange_pb2
@@ -120,7 +120,7 @@ async def _once(
         with session.connection.typed_errors():
             submit = session.connection.exchange.Submit
             return await answer_of(submit(requests(), timeout=deadline_s))
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Unavailable):
         if failed:
             raise failed[0] from None
         raise

@@ -29,6 +29,8 @@ _FOREIGN = (
     "EXCHANGE_KEY_PASSPHRASE",
     "EXCHANGE_ENROLMENT_TOKEN",
 )
+_POLICY = ("EXCHANGE_SERVER_DEADLINES__",)
+"""How any centre works, and not which one this is: tests need other deadlines."""
 
 
 def call(command: Sequence[str], *, accepted: Sequence[int] = (0,), **environment: str) -> str:
@@ -47,7 +49,11 @@ def call(command: Sequence[str], *, accepted: Sequence[int] = (0,), **environmen
 
 def own_environment() -> Mapping[str, str]:
     """Ours, less what configures another centre, authority or client."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_POLICY) or not name.startswith(_FOREIGN)
+    }
 
 
 class Service:

@@ -130,7 +130,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         principal = caller.current()
         accepted, own = await self._deliverer.envelope(principal, request.envelope_id)
         enclosed = self._deliverer.enclosed(
-            principal, request.envelope_id, request.max_enclosed_bytes
+            principal, request.envelope_id, own, request.max_enclosed_bytes
         )
         self._metrics.sent(sum(len(data) for _, data in enclosed))
         return exchange_pb2.GetEnvelopeResponse(

@@ -37,6 +37,7 @@ from exchange_server.values import (
     NewStatement,
     Outcome,
     StatementRecord,
+    StoredPart,
     SubmissionSummary,
 )
 from exchange_server.watch import Waiting
@@ -250,9 +251,7 @@ class Ledger:
             return None
         return envelope, _delivery(row) if row["recipient"] is not None else None
 
-    async def find_part_for(
-        self, unit: str, envelope_id: str, part_id: str
-    ) -> tuple[int, Sequence[Block]] | None:
+    async def find_part_for(self, unit: str, envelope_id: str, part_id: str) -> StoredPart | None:
         rows = await self._db.rows("find_part_for", unit, envelope_id, part_id)
         if not rows:
             return None
@@ -261,7 +260,7 @@ class Ledger:
             for row in rows
             if row["object_key"] is not None  # an empty part has no block
         ]
-        return rows[0]["part_size"], blocks
+        return StoredPart(rows[0]["part_size"], blocks, withdrawn=rows[0]["withdrawn"])
 
     # ---------------------------------------------------------------- watch
 
@@ -461,6 +460,7 @@ def position_of(row: asyncpg.Record) -> DeliveryPosition:
         State(row["state"]),
         row["seq"],
         row["manifest_sha256"],
+        row["updated_at"],
         row["withdrawal_requested"],
         row["recorded"],
         row["decided_seq"],

@@ -23,7 +23,14 @@ from document_exchange.errors import (
     UnitNotActive,
 )
 from document_exchange.identity import Kind
-from document_exchange.v1 import admin_pb2, authority_pb2, directory_pb2, exchange_pb2
+from document_exchange.v1 import (
+    admin_pb2,
+    authority_pb2,
+    correspondence_pb2,
+    directory_pb2,
+    evidence_pb2,
+    exchange_pb2,
+)
 from exchange_runtime import allow_list
 from exchange_runtime.allow_list import Allowed
 from exchange_runtime.values import Principal
@@ -68,8 +75,10 @@ def methods(module: object, *services: str) -> set[str]:
 EXCHANGE = methods(exchange_pb2, "ExchangeService")
 DIRECTORY = methods(directory_pb2, "DirectoryService")
 ADMIN = methods(admin_pb2, "AdminService")
+CORRESPONDENCE = methods(correspondence_pb2, "CorrespondenceService")
+EVIDENCE = methods(evidence_pb2, "EvidenceService")
 OPERATIONS = methods(health_pb2) | methods(reflection_pb2)
-OFFERED = EXCHANGE | DIRECTORY | ADMIN | OPERATIONS
+OFFERED = EXCHANGE | CORRESPONDENCE | EVIDENCE | DIRECTORY | ADMIN | OPERATIONS
 UNLISTED = {"/grpc.health.v1.Health/List"}
 """Came with a later version of the library; nobody here needs it."""
 
@@ -117,7 +126,7 @@ def test_watches_and_what_nobody_waits_for_are_methods_that_are_offered() -> Non
     assert policy.NOT_WAITED_FOR == OPERATIONS - UNLISTED
 
 
-@pytest.mark.parametrize("method", sorted(EXCHANGE))
+@pytest.mark.parametrize("method", sorted(EXCHANGE | CORRESPONDENCE | EVIDENCE))
 def test_documents_are_for_the_systems_of_units_alone(method: str) -> None:
     """Staff neither send nor read documents; a seal opens no connection."""
     assert callers(method) == {Kind.SYSTEM}

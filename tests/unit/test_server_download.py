@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -20,7 +19,7 @@ from exchange_server.budget import Budgets
 from exchange_server.deliver import CHUNK_BYTES, Deliverer, DeliveryLedger
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
-from exchange_server.values import Block
+from exchange_server.values import Block, StoredPart
 from tests.quotas_for_tests import unlimited
 
 MIB = 1024 * 1024
@@ -42,13 +41,12 @@ class Store:
         self.digests = [hashlib.sha256(data).digest() for data in self.blocks]
         self.reads: list[str] = []
 
-    async def find_part_for(
-        self, unit: str, envelope_id: str, part_id: str
-    ) -> tuple[int, Sequence[Block]]:
-        return sum(map(len, self.blocks)), [
+    async def find_part_for(self, unit: str, envelope_id: str, part_id: str) -> StoredPart:
+        blocks = [
             Block(0, number, str(number), len(data), self.digests[number])
             for number, data in enumerate(self.blocks)
         ]
+        return StoredPart(sum(map(len, self.blocks)), blocks, withdrawn=False)
 
     async def get(self, key: str) -> bytes:
         self.reads.append(key)

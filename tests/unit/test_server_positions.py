@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from document_exchange.receipt import ReasonCode, ReceiptType, State
+from exchange_runtime.clock import system_clock
 from exchange_server import positions
 from exchange_server.positions import Positions
 from exchange_server.values import DeliveryPosition
 
 
 def position(envelope_id: str, state: State = State.PENDING, seq: int = 0) -> DeliveryPosition:
-    return DeliveryPosition(envelope_id, "r", "s", state, seq, "00" * 32)
+    return DeliveryPosition(envelope_id, "r", "s", state, seq, "00" * 32, system_clock())
 
 
 def test_a_position_is_given_once() -> None:

@@ -21,7 +21,7 @@ from exchange_server.metrics import DocumentMetrics
 from exchange_server.positions import Positions
 from exchange_server.recent import RecentParts
 from exchange_server.rpc.exchange import ExchangeServicer
-from exchange_server.values import Block
+from exchange_server.values import Block, StoredPart
 from exchange_server.watch import Watcher, WatchLedger
 from tests.quotas_for_tests import unlimited
 
@@ -40,10 +40,9 @@ READER = Principal(
 class Books:
     """One part of one block; nothing awaits anybody."""
 
-    async def find_part_for(
-        self, unit: str, envelope_id: str, part_id: str
-    ) -> tuple[int, Sequence[Block]]:
-        return len(DATA), [Block(0, 0, "key", len(DATA), hashlib.sha256(DATA).digest())]
+    async def find_part_for(self, unit: str, envelope_id: str, part_id: str) -> StoredPart:
+        block = Block(0, 0, "key", len(DATA), hashlib.sha256(DATA).digest())
+        return StoredPart(len(DATA), [block], withdrawn=False)
 
     async def get(self, key: str) -> bytes:
         return DATA

@@ -1,5 +1,6 @@
 -- name: find_position
-select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested, d.decided_seq,
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.updated_at,
+       d.withdrawal_requested, d.decided_seq,
        encode(e.manifest_sha256, 'hex') as manifest_sha256,
        exists (select from exchange.statements s
                 where s.envelope_id = $1::uuid and s.recipient = $2 and s.receipt_id = $3::uuid)

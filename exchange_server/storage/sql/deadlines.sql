@@ -4,7 +4,8 @@ select envelope_id::text, recipient, kind, due_at from exchange.claim_deadlines(
 
 -- name: find_due
 -- Where the delivery stands, if its deadline (or the reminder of it) is still due.
-select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested, d.decided_seq,
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.updated_at,
+       d.withdrawal_requested, d.decided_seq,
        encode(e.manifest_sha256, 'hex') as manifest_sha256, false as recorded
   from exchange.deadlines l
   join exchange.deliveries d using (envelope_id, recipient)
@@ -22,7 +23,8 @@ select kind, count(*) filter (where not overdue) as open, count(*) filter (where
 
 -- name: undeliverable
 -- What waits for a unit that is closed and has no successor has a row of attention there.
-select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.withdrawal_requested, d.decided_seq,
+select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.updated_at,
+       d.withdrawal_requested, d.decided_seq,
        encode(e.manifest_sha256, 'hex') as manifest_sha256, false as recorded
   from exchange.units u
   join exchange.attention a on a.unit_id = u.unit_id and a.side = 'R'

@@ -24,11 +24,12 @@ select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signature
  where e.envelope_id = $2::uuid and (e.sender = $1 or d.recipient is not null);
 
 -- name: find_part_for
-select p.size_bytes as part_size, b.part, b.block, b.object_key, b.size_bytes, b.sha256
+select p.size_bytes as part_size, b.part, b.block, b.object_key, b.size_bytes, b.sha256,
+       e.sender <> $1 and d.state in ('WITHDRAWN', 'EXPIRED') as withdrawn
   from exchange.parts p
-  left join exchange.blocks b using (envelope_id, part)
+  join exchange.envelopes e on e.envelope_id = $2::uuid
+  left join exchange.deliveries d on d.envelope_id = $2::uuid and d.recipient = $1
+  left join exchange.blocks b on b.envelope_id = $2::uuid and b.part = p.part
  where p.envelope_id = $2::uuid and p.part_id = $3
-   and (exists (select from exchange.envelopes e where e.envelope_id = $2::uuid and e.sender = $1)
-        or exists (select from exchange.deliveries d
-                    where d.envelope_id = $2::uuid and d.recipient = $1))
+   and (e.sender = $1 or d.recipient is not null)
  order by b.block;
