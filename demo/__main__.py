@@ -19,7 +19,10 @@ from demo.files import RealFiles, display_name
 
 DEFAULT_OUT = Path(__file__).parent / "out"
 MARKER = ".made-by-document-exchange-demo"
-MADE_HERE = ("state", "received", "outgoing", "evidence")
+MADE_HERE = (
+    *("state", "received", "outgoing", "drafts"),
+    *("evidence", "evidence.zip", "root-fingerprint.txt"),
+)
 
 
 class NothingToSend(click.ClickException):
@@ -127,7 +130,10 @@ def clear(out: Path) -> None:
             f"a centre still runs in {out / 'state'}: end it first with  kill {process_id}"
         )
     for name in MADE_HERE:
-        shutil.rmtree(out / name, ignore_errors=True)
+        if (out / name).is_dir():
+            shutil.rmtree(out / name, ignore_errors=True)
+        else:
+            (out / name).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
 

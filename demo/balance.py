@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from exchange_client import AsyncClient
+from exchange_client import AsyncClient, Circulation
 
-from demo.books import Books, Concluded, Sent
+from demo.books import Books, Concluded, Deadline, Expected, Matter, Sent
 from document_exchange import manifest as manifests
 from document_exchange.errors import ExchangeError
 from document_exchange.receipt import State
@@ -25,9 +25,13 @@ _ENVELOPES = """
     select envelope_id::text, sender, doc_id, encode(manifest_sha256, 'hex') as manifest_sha256
       from exchange.envelopes"""
 _DELIVERIES = "select envelope_id::text, recipient, state from exchange.deliveries"
-_STATEMENTS = "select envelope_id::text, recipient, type from exchange.statements"
+_STATEMENTS = """
+    select envelope_id::text, recipient, array_agg(type order by seq) as types
+      from exchange.statements
+     group by envelope_id, recipient"""
 _TOKENS = "select unit_id from exchange.tokens where used_at is not null and unit_id is not null"
 _PARTS = "select envelope_id::text, size_bytes, encode(sha256, 'hex') from exchange.parts"
+ABOUT_DEADLINES = ("REMINDED", "OVERDUE")
 MOST_SHOWN = 20
 DOCUMENTS_TRACKED = 3
 
@@ -40,8 +44,8 @@ class Ledger:
     """(envelope_id, sender, doc_id, digest of the manifest)"""
     deliveries: Mapping[tuple[str, str], str]
     """State by (envelope_id, recipient)."""
-    statements: Counter[tuple[str, str, str]]
-    """How often each (envelope_id, recipient, type) was recorded."""
+    histories: Mapping[tuple[str, str], tuple[str, ...]]
+    """The types of the statements in their order, by (envelope_id, recipient)."""
     parts: Counter[tuple[str, int, str]]
     """(envelope_id, size, SHA-256)"""
     tokens: Counter[str]
@@ -84,7 +88,9 @@ async def read_ledger(dsn: str) -> Ledger:
     return Ledger(
         envelopes=[tuple(row) for row in envelopes],
         deliveries={(row["envelope_id"], row["recipient"]): row["state"] for row in deliveries},
-        statements=Counter(tuple(row) for row in statements),
+        histories={
+            (row["envelope_id"], row["recipient"]): tuple(row["types"]) for row in statements
+        },
         parts=Counter(tuple(row) for row in parts),
         tokens=Counter(row["unit_id"] for row in tokens),
     )
@@ -96,6 +102,7 @@ async def check(books: Books, units: Iterable[str], dsn: str) -> Balance:
     ledger = await read_ledger(dsn)
     compare_enrolments(units, ledger, balance)
     compare_with_ledger(books, ledger, balance)
+    compare_matters(books.matters, ledger, balance)
     await asyncio.to_thread(compare_with_files, books, balance)
     return balance
 
@@ -142,25 +149,73 @@ def compare_with_ledger(books: Books, ledger: Ledger, balance: Balance) -> None:
             balance.problems.append(f"document {key} did not arrive at {unit}: {state}")
         elif state != planned or outcome.signed_for is not (planned == "SIGNED_FOR"):
             balance.problems.append(f"document {key} to {unit} is {state}, planned {planned}")
-        steps = {type_: ledger.statements[*delivery, type_] for type_ in ("DELIVERED", planned)}
-        if state is not None and set(steps.values()) != {1}:
+        steps = ledger.histories.get(delivery, ())
+        if state is not None and steps != ("DELIVERED", planned):
             balance.problems.append(f"document {key} to {unit} has the statements {steps}")
     tests = set(books.tests.items())
     for test in tests:
         if ledger.deliveries.get(test) != "SIGNED_FOR":
             balance.lost += 1
             balance.problems.append(f"the test document of {test[1]} was not signed for")
-    surplus = ledger.deliveries.keys() - expected.keys() - tests
+    played = {delivery for matter in books.matters for delivery in matter.deliveries}
+    surplus = ledger.deliveries.keys() - expected.keys() - tests - played
     balance.duplicated += len(surplus) + len(books.again)
     balance.problems += [f"nobody planned the delivery of {each[0]} to {each[1]}"
                          for each in surplus]  # fmt: skip
     balance.problems += [f"document {key} came to {unit} twice" for key, unit in books.again]
 
 
+def compare_matters(matters: Iterable[Matter], ledger: Ledger, balance: Balance) -> None:
+    """Each envelope of a matter is there, each delivery went as its offices saw it, in order."""
+    found = {envelope[0]: (envelope[1], envelope[3]) for envelope in ledger.envelopes}
+    for matter in matters:
+        for envelope_id, sent in matter.envelopes.items():
+            if found.get(envelope_id) != sent:
+                balance.problems.append(f"{matter.name}: the ledger has another {envelope_id}")
+        for delivery, expected in matter.deliveries.items():
+            state = ledger.deliveries.get(delivery)
+            history = ledger.histories.get(delivery, ())
+            balance.lost += state is None
+            if state != expected.state or not _is_history(history, expected):
+                balance.problems.append(
+                    f"{matter.name}: the delivery to {delivery[1]} is {state} after"
+                    f" {', '.join(history) or 'nothing'}; expected {expected}"
+                )
+        if matter.view is not None:
+            _compare_view(matter, matter.view, balance)
+
+
+def _compare_view(matter: Matter, view: Circulation, balance: Balance) -> None:
+    """What the sender was told of all recipients is what they did."""
+    told = (view.signed, view.answered, view.late)
+    main = [each for of, each in matter.deliveries.items() if of[0] == matter.main]
+    signed = sum(each.state is State.SIGNED_FOR for each in main)
+    done = (signed, len(matter.envelopes) - 1, matter.overdue)
+    if told != done:
+        balance.problems.append(
+            f"{matter.name}: the sender is told {told} signed, answered, late; in fact {done}"
+        )
+
+
+def _is_history(history: Sequence[str], expected: Expected) -> bool:
+    """The parties' steps in order; what the centre says of deadlines may stand between them."""
+    said = [step for step in history if step in ABOUT_DEADLINES]
+    if tuple(step for step in history if step not in ABOUT_DEADLINES) != expected.steps:
+        return False
+    match expected.deadline:
+        case Deadline.NONE:
+            return not said
+        case Deadline.KEPT:
+            return said in ([], ["REMINDED"], ["REMINDED", "OVERDUE"])
+        case Deadline.MISSED:
+            return said == ["REMINDED", "OVERDUE"]
+
+
 def _compare_envelopes(books: Books, ledger: Ledger, balance: Balance) -> None:
     by_doc_id: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    played = {envelope_id for matter in books.matters for envelope_id in matter.envelopes}
     for envelope_id, sender, doc_id, manifest_sha256 in ledger.envelopes:
-        if books.tests.get(envelope_id) == sender:
+        if books.tests.get(envelope_id) == sender or envelope_id in played:
             continue
         by_doc_id.setdefault((sender, doc_id), []).append((envelope_id, manifest_sha256))
     for document in books.workday.documents:

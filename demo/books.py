@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exchange_client import Circulation
+
 from demo.files import MadeFile
 from demo.plan import PlannedDocument, Workday
+from document_exchange.receipt import ReceiptType, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,67 @@ class Concluded:
     seconds: float
 
 
+class Deadline(enum.Enum):
+    """What the centre must have said about a deadline of a delivery."""
+
+    NONE = enum.auto()
+    """Nothing: there is none that could come near."""
+    KEPT = enum.auto()
+    """Done in time, or late on a slow machine: at most one reminder, at most one OVERDUE."""
+    MISSED = enum.auto()
+    """One reminder, then OVERDUE, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Where a delivery of a matter must stand, after which steps of its parties, in order."""
+
+    state: State
+    steps: tuple[ReceiptType, ...]
+    deadline: Deadline = Deadline.NONE
+
+
+@dataclass
+class Matter:
+    """One course of business beyond sending and signing, as its offices saw it."""
+
+    name: str
+    title: str
+    units: tuple[str, ...]
+    """The sender first."""
+    what_en: str = ""
+    what_zh: str = ""
+    envelopes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Sender and digest of the manifest by envelope_id."""
+    deliveries: dict[tuple[str, str], Expected] = field(default_factory=dict)
+    """By (envelope_id, recipient)."""
+    main: str = ""
+    """The envelope that it is about; others are requests and answers."""
+    view: Circulation | None = None
+    """Where all recipients stand, as the sender was told at the end."""
+
+    def enter_sent(self, envelope_id: str, sender: str, manifest_sha256: str) -> None:
+        """An envelope that the centre accepted; the first is the main one until said otherwise."""
+        self.envelopes[envelope_id] = sender, manifest_sha256
+        self.main = self.main or envelope_id
+
+    def expect(
+        self, envelope_id: str, unit: str, state: State, *steps: ReceiptType,
+        deadline: Deadline = Deadline.NONE,
+    ) -> None:  # fmt: skip
+        """A delivery that has come as far as this."""
+        self.deliveries[envelope_id, unit] = Expected(state, steps, deadline)
+
+    def count(self, state: State) -> int:
+        """How many deliveries of its documents stand there."""
+        return sum(each.state is state for each in self.deliveries.values())
+
+    @property
+    def overdue(self) -> int:
+        """How many deadlines were missed."""
+        return sum(each.deadline is Deadline.MISSED for each in self.deliveries.values())
+
+
 @dataclass
 class Books:
     """What happened, as the offices saw it."""
@@ -49,6 +114,7 @@ class Books:
     tests: dict[str, str] = field(default_factory=dict)
     """Envelopes that a unit sent to itself before the day began, and the unit."""
     seconds: float = 0.0
+    matters: list[Matter] = field(default_factory=list)
 
     def enter_sent(
         self, document: PlannedDocument, envelope_id: str, manifest_sha256: str,

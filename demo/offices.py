@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import date
 from pathlib import Path
 
 from exchange_client import AsyncClient, AsyncDelivery, PartSource, Timing
@@ -122,7 +123,7 @@ class Offices:
             doc_id=document.doc_id,
             signers=[self._clients[unit].profile.require_seal()
                      for unit in document.issuers if unit != document.sender],
-            **metadata_of(document, self._answered(document)),
+            **self._metadata(document),
         )  # fmt: skip
         self.books.enter_sent(
             document, submission.envelope_id, submission.manifest_sha256, files,
@@ -131,11 +132,17 @@ class Offices:
         self._files.done_with(document, files)
         self._note_progress()
 
-    def _answered(self, document: PlannedDocument) -> str | None:
-        """The envelope that this document answers, as its answering recipient received it."""
-        if document.answer is None:
-            return None
-        return self.books.concluded[document.answer.key, document.answer.signed_for_by].envelope_id
+    def _metadata(self, document: PlannedDocument) -> Metadata:
+        """With what it answers: by the envelope if its sender got that, otherwise in words."""
+        answer = document.answer
+        if answer is None:
+            return metadata_of(document, None)
+        original = self.books.concluded[answer.key, answer.signed_for_by]
+        if document.sender == original.unit:
+            return metadata_of(document, original.envelope_id)
+        metadata = metadata_of(document, None)
+        metadata.setdefault("answers", self.books.sent[answer.key].document.title)
+        return metadata
 
     # -- receiving
 
@@ -197,9 +204,16 @@ def metadata_of(document: PlannedDocument, reply_to: str | None) -> Metadata:
         "attachment_note": attachments or None,
         "contact": document.contact or None,
         "reply_required": document.reply_due is not None,
-        "reply_due": document.reply_due,
+        "reply_due": _ahead(document),
         "reply_to": reply_to,
         "answers": document.answers,
     }
     # The keys are those of Metadata; what a document does not have must be absent.
     return {name: value for name, value in given.items() if value is not None}  # type: ignore[return-value]
+
+
+def _ahead(document: PlannedDocument) -> date | None:
+    """When an answer is due, as long from today as planned: by a day long past nobody could go."""
+    if document.reply_due is None:
+        return None
+    return date.today() + (document.reply_due - document.signed_date)

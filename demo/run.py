@@ -1,4 +1,4 @@
-"""The course of the demonstration: files and centre, the workday, the balance, the evidence."""
+"""The course of the demonstration: files, centre, workday, matters, balance, evidence."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
-from exchange_client import AsyncClient, self_test
+from exchange_client import self_test
 from exchange_client.testing import LocalCentre
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demo import balance, catalogue, city, evidence, summary, workday
-from demo.books import Books, Concluded
+from demo import balance, catalogue, city, matters, proof, summary, workday
+from demo.books import Books
 from demo.city import City
 from demo.files import RealFiles
 from demo.offices import Offices, open_offices
@@ -49,7 +48,9 @@ def run(real: RealFiles | None, out: Path, documents: int, seed: int) -> bool:
     start = time.monotonic()
     with (
         Files(day, out / "outgoing", seed, real) as files,
-        LocalCentre(registry=city.CITY_FILE, state=out / "state") as centre,
+        LocalCentre(
+            registry=city.CITY_FILE, state=out / "state", environment=matters.DEADLINES
+        ) as centre,
     ):
         shown.print(f"ready after {time.monotonic() - start:.1f} s at {centre.address}")
         enrolled = centre.description["enrolled"]
@@ -57,12 +58,14 @@ def run(real: RealFiles | None, out: Path, documents: int, seed: int) -> bool:
             f"{enrolled['units']} units enrolled, each with a token of its own, in"
             f" {enrolled['seconds']:.1f} s · 各单位已凭令牌入网"
         )
-        return asyncio.run(_play(people, day, files, centre, out, shown))
+        return asyncio.run(_play(people, day, files, centre, out, seed, shown))
 
 
 async def _play(
-    people: City, day: Workday, files: Files, centre: LocalCentre, out: Path, shown: Console
-) -> bool:
+    people: City, day: Workday, files: Files, centre: LocalCentre, out: Path, seed: int,
+    shown: Console,
+) -> bool:  # fmt: skip
+    fingerprint = centre.description["root_fingerprint"]
     async with asyncio.TaskGroup() as group, open_offices(centre) as clients:
         guard = group.create_task(_fail_when_it_ends(centre))
         timeout_s = TIMEOUT_BASE_S + TIMEOUT_FOR_EACH_DOCUMENT_S * len(day.documents)
@@ -75,18 +78,18 @@ async def _play(
             offices = Offices(day, clients, files, out / "received", display.show)
             offices.books.tests[test.envelope_id] = catalogue.CENTRE
             books = await offices.work(timeout_s)
+        shown.print("five matters beyond sending and signing · 正在办理退文、撤回、会签等事项 …")
+        books.matters = await matters.play(people, clients, out, seed)
         shown.print("balancing the books · 正在核对账目 …")
         found = await balance.check(books, people.by_id, centre.description["ledger"]["dsn_owner"])
         await balance.check_with_senders(books, clients, found)
-        await _write_evidence(books, clients, out / "evidence")
+        [joint] = [matter for matter in books.matters if matter.name == "joint"]
+        left = await proof.leave(clients[joint.units[0]], joint.main, fingerprint, out)
+        found.problems += left.problems
         guard.cancel()
     report = Console()
     summary.show(report, people, books, found)
-    report.print(
-        f"Evidence of one delivery · 证据: {out / 'evidence' / 'VERIFY.md'}", soft_wrap=True
-    )
-    fingerprint = centre.description["root_fingerprint"]
-    report.print(f"Root fingerprint · 根证书指纹: {fingerprint}", soft_wrap=True, highlight=False)
+    summary.show_proof(report, left, out)
     print(summary.result_line(people, books, found), flush=True)
     return found.is_even
 
@@ -104,23 +107,6 @@ async def _fail_when_it_ends(centre: LocalCentre) -> None:
     finally:
         asyncio.get_running_loop().remove_reader(handle)
         os.close(handle)
-
-
-async def _write_evidence(
-    books: Books, clients: Mapping[str, AsyncClient], target: Path
-) -> None:  # fmt: skip
-    """Of a delivery that was signed for, by preference one of a document with several seals."""
-    signed = (outcome for outcome in books.concluded.values() if outcome.signed_for)
-
-    def preference(outcome: Concluded) -> tuple[int, int, str]:
-        return -len(books.sent[outcome.key].document.issuers), outcome.key, outcome.unit
-
-    chosen = min(signed, key=preference)
-    tracking = await clients[chosen.unit].track(chosen.envelope_id)
-    parts = sorted((chosen.directory / "parts").iterdir())
-    await asyncio.to_thread(
-        lambda: evidence.write(evidence.of_delivery(parts, tracking, chosen.unit), target)
-    )
 
 
 class _Display:

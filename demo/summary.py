@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import quantiles
 
+from exchange_client.cli.life_words import LIFE_WORDS
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from demo.balance import Balance
-from demo.books import Books
+from demo.books import Books, Matter
 from demo.city import City
 from demo.plan import PlannedDocument
+from demo.proof import EVIDENCE, FINGERPRINT, Proof
+from document_exchange.receipt import State
 
 MEGABYTE = 1_000_000
+MOST_UNITS = 4
+MATTER_NAMES = {
+    "returned": ("Return", "退文"),
+    "withdrawn": ("Withdrawal", "撤回"),
+    "joint": ("Joint issue", "联合行文"),
+    "circulated": ("Circulation", "会签"),
+    "overdue": ("Overdue", "逾期"),
+}
 
 
 def show(console: Console, city: City, books: Books, balance: Balance) -> None:
@@ -23,9 +36,24 @@ def show(console: Console, city: City, books: Books, balance: Balance) -> None:
     console.print()
     console.print(_by_business(city, books))
     console.print(_rates(books))
+    console.print(_matters(city, books.matters))
     console.print(_books(city, books, balance))
     for problem in balance.shown():
         console.print(f"  [red]✗[/red] {problem}", highlight=False)
+
+
+def show_proof(console: Console, proof: Proof, out: Path) -> None:
+    """Where the evidence is, and what its script says of it."""
+    command = 'env -i PATH=/usr/bin:/bin sh verify.sh "$(cat root-fingerprint.txt)"'
+    for line in (
+        f"Evidence of the joint issue · 联合行文的证据: {out / EVIDENCE}",
+        f"Root fingerprint · 根证书指纹: {out / FINGERPRINT}",
+        f"Unpacked, {command}",
+        f"  exits {proof.code}: {proof.last_line}",
+        f"  with one byte changed · 改动一个字节后 {proof.code_when_changed}:"
+        f" {proof.last_line_when_changed}",
+    ):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def result_line(city: City, books: Books, balance: Balance) -> str:
@@ -40,8 +68,46 @@ def result_line(city: City, books: Books, balance: Balance) -> str:
             "lost": balance.lost,
             "duplicated": balance.duplicated,
             "seconds": round(books.seconds, 1),
+            "matters": _matter_counts(books.matters),
         }
     )
+
+
+def _matter_counts(matters: Sequence[Matter]) -> dict[str, int]:
+    """How often each of these has happened; ``joint`` counts issuers' documents."""
+    views = [matter.view for matter in matters if matter.name == "circulated"]
+    return {
+        "returned": sum(matter.count(State.RETURNED) for matter in matters),
+        "withdrawn": sum(matter.count(State.WITHDRAWN) for matter in matters),
+        "joint": sum(matter.name == "joint" for matter in matters),
+        "circulated": sum(len(view.entries) for view in views if view),
+        "answered": sum(view.answered for view in views if view),
+        "overdue": sum(matter.overdue for matter in matters),
+    }
+
+
+def _matters(city: City, matters: Sequence[Matter]) -> Table:
+    table = _table("Matters · 办理")
+    for heading in ("Matter\n事项", "Units\n单位", "What happened\n经过", "Final states\n最终状态"):
+        table.add_column(heading, overflow="fold")
+    for matter in matters:
+        name_en, name_zh = MATTER_NAMES[matter.name]
+        units = [city.by_id[unit].short_zh for unit in matter.units]
+        shown = "、".join(units[:MOST_UNITS]) + (f" 等{len(units)}家" * (len(units) > MOST_UNITS))
+        table.add_row(
+            f"{name_en} {name_zh}\n{matter.title}",
+            shown,
+            f"{matter.what_en}\n{matter.what_zh}",
+            _final_states(matter),
+        )
+    return table
+
+
+def _final_states(matter: Matter) -> str:
+    """How many deliveries stand where; requests and answers of the matter included."""
+    counted = Counter(each.state for each in matter.deliveries.values())
+    lines = [f"{count} {' '.join(LIFE_WORDS[state])}" for state, count in counted.items()]
+    return "\n".join([*lines, *([f"{matter.overdue} overdue 逾期"] if matter.overdue else [])])
 
 
 def _by_business(city: City, books: Books) -> Table:

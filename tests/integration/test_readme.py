@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from exchange_client.testing import LocalCentre
@@ -44,9 +45,12 @@ def test_the_first_document_travels(local_centre: LocalCentre, tmp_path: Path) -
 def test_the_same_from_the_command_line(local_centre: LocalCentre, tmp_path: Path) -> None:
     (tmp_path / "notice.txt").write_text("各单位", encoding="utf-8")
     for line in block("sh", ".venv/bin/exchange --profile").splitlines():
+        for received in tmp_path.glob("received/*/parts/notice.txt"):
+            line = line.replace("ENVELOPE", received.parents[1].name)
         words = line.replace(".venv/bin/exchange", "").split()
         run(local_centre, tmp_path, sys.executable, "-m", "exchange_client.cli", *words)
     assert list(tmp_path.glob("received/*/parts/notice.txt"))
+    assert zipfile.is_zipfile(tmp_path / "evidence.zip")
 
 
 def test_the_centre_for_tests_needs_nothing_else(tmp_path: Path) -> None:

@@ -14,23 +14,49 @@ from pathlib import Path
 
 import click
 import pytest
+from exchange_client import Circulation, CirculationEntry, DeliveryStatus
 from exchange_client.compose import Draft, compose, recipients_of
 from rich.console import Console
 
 from demo import balance, city, summary, workday
 from demo.__main__ import MARKER, clear, running_centre
 from demo.balance import Balance, Ledger
-from demo.books import Books, Concluded
+from demo.books import Books, Concluded, Deadline, Matter
 from demo.files import MadeFile
 from demo.offices import metadata_of
 from demo.plan import PlannedDocument
 from document_exchange import codes
 from document_exchange.identity import Identity, Kind
 from document_exchange.manifest import Part, PartRole, sha256_hex
+from document_exchange.receipt import ReceiptType, State
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 UNITS = tuple(city.load().by_id)
-TEST = codes.new_id(AT)
+TEST, MATTER = codes.new_id(AT), codes.new_id(AT)
+ENDED, QUICK, SILENT = UNITS[1:4]
+HISTORIES = {
+    ENDED: ("DELIVERED", "SIGNED_FOR", "RETURNED"),
+    QUICK: ("DELIVERED", "REMINDED", "SIGNED_FOR"),
+    SILENT: ("REMINDED", "OVERDUE"),
+}
+
+
+def a_matter() -> Matter:
+    """Its three recipients do what there are histories of."""
+    matter = Matter("circulated", "关于征求意见的函", (UNITS[0], ENDED, QUICK, SILENT))
+    matter.enter_sent(MATTER, UNITS[0], "1" * 64)
+    signed = (ReceiptType.DELIVERED, ReceiptType.SIGNED_FOR)
+    matter.expect(MATTER, ENDED, State.RETURNED, *signed, ReceiptType.RETURNED)
+    matter.expect(MATTER, QUICK, State.SIGNED_FOR, *signed, deadline=Deadline.KEPT)
+    matter.expect(MATTER, SILENT, State.PENDING, deadline=Deadline.MISSED)
+    entries = [entry(ENDED), entry(QUICK, signed_for_at=AT), entry(SILENT, late=True)]
+    matter.view = Circulation(MATTER, UNITS[0], matter.title, tuple(entries))
+    return matter
+
+
+def entry(unit: str, signed_for_at: datetime | None = None, late: bool = False) -> CirculationEntry:
+    status = DeliveryStatus(unit, State.PENDING, 1, AT, overdue=late)
+    return CirculationEntry(status, "TO", signed_for_at, None, "")
 
 
 @dataclass
@@ -44,6 +70,7 @@ class Scene:
         found = Balance()
         balance.compare_enrolments(UNITS, self.ledger, found)
         balance.compare_with_ledger(self.books, self.ledger, found)
+        balance.compare_matters(self.books.matters, self.ledger, found)
         balance.compare_with_files(self.books, found)
         return found
 
@@ -99,24 +126,26 @@ def scene(tmp_path: Path) -> Scene:
     for document in books.workday.documents:
         send(document, books, tmp_path)
     books.tests[TEST] = UNITS[0]
+    matter = a_matter()
+    books.matters.append(matter)
     states = {
         (outcome.envelope_id, outcome.unit): "SIGNED_FOR" if outcome.signed_for else "REFUSED"
         for outcome in books.concluded.values()
     } | {(TEST, UNITS[0]): "SIGNED_FOR"}
+    histories: dict[tuple[str, str], tuple[str, ...]] = {
+        delivery: ("DELIVERED", state) for delivery, state in states.items()
+    }
+    for delivery, expected in matter.deliveries.items():
+        states[delivery] = expected.state
+        histories[delivery] = HISTORIES[delivery[1]]
     ledger = Ledger(
         envelopes=[
             (each.envelope_id, each.document.sender, each.document.doc_id, each.manifest_sha256)
             for each in books.sent.values()
         ]
-        + [(TEST, UNITS[0], "test", "0" * 64)],
+        + [(TEST, UNITS[0], "test", "0" * 64), (MATTER, UNITS[0], "matter", "1" * 64)],
         deliveries=states,
-        statements=Counter(
-            {
-                (*delivery, kind): 1
-                for delivery in states
-                for kind in ("DELIVERED", states[delivery])
-            }
-        ),
+        histories=histories,
         parts=Counter(
             (each.envelope_id, size, sha256)
             for each in books.sent.values()
@@ -151,7 +180,7 @@ def double_envelope(scene: Scene) -> None:
 
 def lose_delivery(scene: Scene) -> None:
     deliveries = dict(scene.ledger.deliveries)
-    deliveries.popitem()
+    del deliveries[next(iter(deliveries))]
     scene.ledger = replace(scene.ledger, deliveries=deliveries)
 
 
@@ -168,7 +197,9 @@ def leave_pending(scene: Scene) -> None:
 
 
 def sign_twice(scene: Scene) -> None:
-    scene.ledger.statements[next(iter(scene.ledger.statements))] += 1
+    delivery, steps = next(iter(scene.ledger.histories.items()))
+    changed = {**scene.ledger.histories, delivery: (*steps, steps[-1])}
+    scene.ledger = replace(scene.ledger, histories=changed)
 
 
 def change_part_in_ledger(scene: Scene) -> None:
@@ -189,6 +220,53 @@ def refuse_the_test(scene: Scene) -> None:
 def send_another_test(scene: Scene) -> None:
     another = (codes.new_id(AT), UNITS[0], "test", "0" * 64)
     scene.ledger = replace(scene.ledger, envelopes=[*scene.ledger.envelopes, another])
+
+
+def change_history(scene: Scene, unit: str, *steps: str) -> None:
+    changed = {**scene.ledger.histories, (MATTER, unit): steps}
+    scene.ledger = replace(scene.ledger, histories=changed)
+
+
+def swap_steps_of_a_matter(scene: Scene) -> None:
+    change_history(scene, ENDED, "DELIVERED", "RETURNED", "SIGNED_FOR")
+
+
+def say_overdue_without_deadline(scene: Scene) -> None:
+    change_history(scene, ENDED, *HISTORIES[ENDED], "OVERDUE")
+
+
+def forget_overdue(scene: Scene) -> None:
+    change_history(scene, SILENT, "REMINDED")
+
+
+def say_overdue_twice(scene: Scene) -> None:
+    change_history(scene, SILENT, *HISTORIES[SILENT], "OVERDUE")
+
+
+def remind_twice(scene: Scene) -> None:
+    change_history(scene, QUICK, "REMINDED", "REMINDED", "DELIVERED", "SIGNED_FOR")
+
+
+def change_state_in_a_matter(scene: Scene) -> None:
+    changed = {**scene.ledger.deliveries, (MATTER, ENDED): "SIGNED_FOR"}
+    scene.ledger = replace(scene.ledger, deliveries=changed)
+
+
+def lose_a_delivery_of_a_matter(scene: Scene) -> None:
+    changed = dict(scene.ledger.deliveries)
+    del changed[MATTER, ENDED]
+    scene.ledger = replace(scene.ledger, deliveries=changed)
+
+
+def change_manifest_of_a_matter(scene: Scene) -> None:
+    last = (MATTER, UNITS[0], "matter", "2" * 64)
+    scene.ledger = replace(scene.ledger, envelopes=[*scene.ledger.envelopes[:-1], last])
+
+
+def tell_the_sender_something_else(scene: Scene) -> None:
+    matter = scene.books.matters[0]
+    assert matter.view is not None
+    matter.view = replace(matter.view, entries=matter.view.entries[:-1])
 
 
 def share_a_token(scene: Scene) -> None:
@@ -246,6 +324,15 @@ def remove_directory(scene: Scene) -> None:
         (change_manifest_digest, False, False),
         (refuse_the_test, True, False),
         (send_another_test, False, False),
+        (swap_steps_of_a_matter, False, False),
+        (say_overdue_without_deadline, False, False),
+        (forget_overdue, False, False),
+        (say_overdue_twice, False, False),
+        (remind_twice, False, False),
+        (change_state_in_a_matter, False, False),
+        (lose_a_delivery_of_a_matter, True, False),
+        (change_manifest_of_a_matter, False, False),
+        (tell_the_sender_something_else, False, False),
         (share_a_token, False, False),
         (use_a_second_token, False, False),
         (forget_to_conclude, True, False),
@@ -283,6 +370,9 @@ def test_summary_says_whether_the_books_balance(scene: Scene) -> None:
         assert line["documents"] == 20
         assert line["deliveries"] == line["signed_for"] + line["refused"]
         assert line["lost"] == bool(harm)
+        assert line["matters"] == {
+            "returned": 1, "withdrawn": 0, "joint": 0, "circulated": 3, "answered": 0, "overdue": 1
+        }  # fmt: skip
 
 
 # -- what is removed before a run
@@ -293,6 +383,7 @@ def test_a_run_removes_what_an_earlier_one_left_and_nothing_else(tmp_path: Path)
     clear(out)
     (out / "state").mkdir()
     (out / "state" / "postgres").touch()
+    (out / "evidence.zip").touch()
     (out / "notes.txt").write_text("mine")
 
     clear(out)

@@ -432,7 +432,7 @@ def test_real_files_need_a_file(tmp_path: Path) -> None:
 
 def test_a_folder_without_files_removes_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    evidence = tmp_path / "out" / "evidence" / "VERIFY.md"
+    evidence = tmp_path / "out" / "evidence.zip"
     evidence.parent.mkdir(parents=True)
     evidence.touch()
     (tmp_path / "out" / MARKER).touch()
