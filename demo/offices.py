@@ -133,16 +133,11 @@ class Offices:
         self._note_progress()
 
     def _metadata(self, document: PlannedDocument) -> Metadata:
-        """With what it answers: by the envelope if its sender got that, otherwise in words."""
         answer = document.answer
         if answer is None:
             return metadata_of(document, None)
         original = self.books.concluded[answer.key, answer.signed_for_by]
-        if document.sender == original.unit:
-            return metadata_of(document, original.envelope_id)
-        metadata = metadata_of(document, None)
-        metadata.setdefault("answers", self.books.sent[answer.key].document.title)
-        return metadata
+        return metadata_of(document, original.envelope_id)
 
     # -- receiving
 

@@ -351,7 +351,7 @@ def _refusal(outcome: Outcome, document: Manifest) -> ExchangeError:
             )
         case "REPLY_TO_UNKNOWN":
             return ManifestRefused(
-                "reply_to must name an envelope that the sender has sent or got",
+                "reply_to must name an envelope that the sender or an issuer has sent or got",
                 field="document.reply_to",
                 value=document.document.reply_to or "",
             )

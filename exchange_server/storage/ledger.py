@@ -138,6 +138,7 @@ class Ledger:
             submitted.envelope_id,
             submitted.voids,
             submitted.document.reply_to,
+            list(submitted.document.issuers),
         )
         return fault
 
@@ -166,6 +167,7 @@ class Ledger:
             accepted.refers_to,
             accepted.voids,
             document.reply_to,
+            list(document.issuers),
             acceptance.manifest,
             bytes.fromhex(event.event.manifest_sha256 or ""),
             list(acceptance.signatures),

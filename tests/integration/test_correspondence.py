@@ -57,6 +57,8 @@ def registry() -> str:
             'kind = "DEPARTMENT"\n'
             f'organisation_code = "{first8}{codes.organisation_check_character(first8)}"\n'
         )
+    # The outsider writes for the last department.
+    text += f'[[acts_for]]\nunit = "{OUTSIDER}"\nissuer = "{DEPARTMENTS[-1]}"\n'
     return text
 
 
@@ -244,6 +246,29 @@ async def test_a_circulation_to_eighteen(opens: Opens, city: LocalCentre, tmp_pa
     await asyncio.to_thread(check_commands, Shell(city.config_dir, tmp_path), envelope_id)
 
 
+async def test_who_writes_for_a_unit_answers_for_it(opens: Opens, city: LocalCentre) -> None:
+    lead, office, unit = [await opens(each) for each in (LEAD, OUTSIDER, DEPARTMENTS[-1])]
+    asked = await lead.send(
+        title="征求意见", recipients=DEPARTMENTS[-1], files=LETTER, reply_due="2031-12-01"
+    )
+    await signed(unit, asked.envelope_id)
+    answer = await office.send(
+        title="复函",
+        recipients=LEAD,
+        files=LETTER,
+        issuers=DEPARTMENTS[-1],
+        signers=[unit.profile.require_seal()],
+        reply_to=asked.envelope_id,
+    )
+    [entry] = (await lead.circulation(asked.envelope_id)).entries
+    assert entry.answered_by == answer.envelope_id
+    async with CentreInside(city).ledger() as ledger:
+        open_ = "select count(*) from exchange.deadlines where envelope_id = $1::uuid"
+        assert await ledger.fetchval(open_, asked.envelope_id) == 0
+    with pytest.raises(ManifestRefused, match="sender or an issuer"):
+        await office.send(title="复函", recipients=LEAD, files=LETTER, reply_to=asked.envelope_id)
+
+
 def check_commands(shell: Shell, envelope_id: str) -> None:
     """The command line shows the same, in both languages and as JSON."""
     table = shell.run("--profile", LEAD, "circulation", envelope_id).stdout
@@ -363,7 +388,7 @@ async def test_earlier_envelopes_are_checked_before_any_byte(
         refused = await submitted_without_bytes(inside, lead, reply_to=earlier)
         assert type(refused) is ManifestRefused
         assert refused.attributes == {"field": "document.reply_to", "value": earlier}
-        assert refused.message == "reply_to must name an envelope that the sender has sent or got"
+        assert refused.message == "reply_to must name an envelope that the sender or an issuer has sent or got"
     # To answer it is enough to have got it; to declare it void it must be one's own.
     for earlier in (unknown, foreign, got):
         refused = await submitted_without_bytes(inside, lead, voids=earlier)

@@ -145,6 +145,10 @@ NOT_SEALS: dict[str, Callable[[], Holder]] = {
     "issued by itself": lambda: make_leaf(SEAL_ID, issuer=None),
     "the seal CA itself": lambda: PKI.seal_ca,
     "the root itself": lambda: PKI.root,
+    # Names.
+    "a host besides": lambda: make_leaf(
+        SEAL_ID, issuer=PKI.seal_ca, further_names=[x509.DNSName("exchange.example")]
+    ),
     # Purpose.
     "a system's certificate of the TLS CA": lambda: make_leaf(
         f"spiffe://{TRUST_DOMAIN}/unit/qd-caizheng/system/oa",

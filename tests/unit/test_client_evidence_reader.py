@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,7 +118,7 @@ def test_compressed_files_are_read(path: Path) -> None:
 
 def test_a_bomb_that_says_how_large_it_is_is_refused(path: Path) -> None:
     add(path, "parts/002.pdf", bytes(10_000))
-    changed(path, in_directory(b"parts/002.pdf", 24, struct.pack("<L", 2**30)))
+    changed(path, in_both(b"parts/002.pdf", struct.pack("<L", 2**30)))
     with open_bundle(path) as bundle:
         assert bundle.size("parts/002.pdf") == 2**30
     changed(path, in_directory(b"parts/002.pdf", 24, struct.pack("<L", 2**30 + 1)))
@@ -125,7 +127,7 @@ def test_a_bomb_that_says_how_large_it_is_is_refused(path: Path) -> None:
 
 def test_a_bomb_that_says_it_is_small_inflates_to_nothing_larger(path: Path) -> None:
     add(path, "accepted.json", bytes(100_000_000))
-    changed(path, in_directory(b"accepted.json", 24, struct.pack("<L", 10)))
+    changed(path, in_both(b"accepted.json", struct.pack("<L", 10)))
     with open_bundle(path) as bundle:
         tracemalloc.start()
         try:
@@ -158,6 +160,18 @@ def in_directory(name: bytes, offset: int, value: bytes) -> Callable[[bytearray]
     return change
 
 
+def in_both(name: bytes, size: bytes) -> Callable[[bytearray], None]:
+    """Overwrites the size of an entry in its header and in the directory."""
+
+    def change(data: bytearray) -> None:
+        at = data.index(name) - 30 + 22
+        assert data[at - 22 :].startswith(b"PK\3\4")
+        data[at : at + len(size)] = size
+        in_directory(name, 24, size)(data)
+
+    return change
+
+
 def test_an_encrypted_file_is_refused(path: Path) -> None:
     changed(path, in_directory(b"manifest.json", 8, b"\1\0"))
     assert "encrypted" in refused(path)
@@ -179,6 +193,141 @@ def test_two_files_in_the_same_place_do_not_make_more_of_it(path: Path) -> None:
             each.header_offset, each.CRC = 0, archive.infolist()[0].CRC
             each.file_size = each.compress_size = 100_000
     assert "more bytes than it has" in refused(many)
+
+
+@pytest.mark.parametrize("mode", [0, 0o644, stat.S_IFREG | 0o644])
+def test_a_mode_without_a_type_is_that_of_a_file(path: Path, mode: int) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(entry("verify.sh", mode), b"#!/bin/sh")
+    with open_bundle(path) as bundle:
+        assert bundle.read("verify.sh") == b"#!/bin/sh"
+
+
+def test_an_extra_field_that_could_rename_an_entry_is_refused(path: Path) -> None:
+    """Some programs take the name in field 0x7075 for that of the file."""
+    name = b"parts/001.pdf"
+    field = struct.pack("<BL", 1, zlib.crc32(b"verify.sh")) + name
+    with zipfile.ZipFile(path, "a") as archive:
+        odd = entry("verify.sh")
+        odd.extra = struct.pack("<2H", 0x7075, len(field)) + field
+        archive.writestr(odd, b"#!/bin/sh")
+    assert "extra fields" in refused(path)
+
+
+def test_an_extra_field_in_front_of_the_data_only_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        odd = entry("verify.sh")
+        odd.extra = struct.pack("<2HL", 0x7075, 4, 0)
+        archive.writestr(odd, b"#!/bin/sh")
+        odd.extra = b""
+    assert "extra fields" in refused(path)
+
+
+def parts_of(path: Path) -> tuple[bytes, bytes, int]:
+    """Entries, directory, and the number of files."""
+    data = path.read_bytes()
+    count, size, start = struct.unpack("<H2L", data[-12:-2])
+    return data[:start], data[start : start + size], count
+
+
+def moved(directory: bytes, by: int) -> bytes:
+    """The directory with all entries so much farther behind."""
+    made, at = bytearray(directory), 0
+    while at < len(made):
+        name, extra, comment = struct.unpack_from("<3H", made, at + 28)
+        (start,) = struct.unpack_from("<L", made, at + 42)
+        struct.pack_into("<L", made, at + 42, start + by)
+        at += 46 + name + extra + comment
+    return bytes(made)
+
+
+def end(count: int, size: int, start: int) -> bytes:
+    return struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, size, start, 0)
+
+
+def end_64(count: int, size: int, start: int) -> bytes:
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
+    return record + struct.pack("<4sLQL", b"PK\6\7", 0, start + size, 1)
+
+
+def test_entries_in_front_of_those_of_the_directory_are_refused(path: Path) -> None:
+    """Who reads from the front finds other files than who reads the directory."""
+    local, central, count = parts_of(path)
+    shifted = moved(central, len(local))
+    path.write_bytes(local + local + shifted + end(count, len(central), 2 * len(local)))
+    assert "something before" in refused(path)
+
+
+def test_bytes_between_entries_and_directory_are_refused(path: Path) -> None:
+    local, central, count = parts_of(path)
+    path.write_bytes(local + b"\0" + central + end(count, len(central), len(local) + 1))
+    assert "before its directory" in refused(path)
+
+
+def test_a_second_zip_in_front_is_refused(path: Path) -> None:
+    """Whether the directory is where the end record says, or right before it, is ambiguous."""
+    local, central, count = parts_of(path)
+    path.write_bytes(local + central + local + central + end(count, len(central), len(local)))
+    assert "plain form" in refused(path)
+
+
+def test_records_of_zip64_that_contradict_the_end_record_are_refused(path: Path) -> None:
+    local, central, count = parts_of(path)
+    both = local + local + central
+    shifted = moved(central, len(local))
+    more = end_64(count, len(shifted), len(both))
+    path.write_bytes(both + shifted + more + end(count, len(central), 2 * len(local)))
+    assert "plain form" in refused(path)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_records_of_zip64_that_say_the_same_are_read(path: Path, full: bool) -> None:
+    local, central, count = parts_of(path)
+    said = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF) if full else (count, len(central), len(local))
+    path.write_bytes(local + central + end_64(count, len(central), len(local)) + end(*said))
+    with open_bundle(path) as bundle:
+        assert bundle.read("manifest.json") == FILES["manifest.json"]
+
+
+def test_an_entry_written_for_zip64_is_read(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as archive:
+        made = entry("parts/002.pdf")
+        made.file_size = 4
+        with archive.open(made, "w", force_zip64=True) as file:
+            file.write(b"%PDF")
+    with open_bundle(path) as bundle:
+        assert bundle.read("parts/002.pdf") == b"%PDF"
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(14, b"\1"), (18, b"\1"), (22, b"\1"), (30, b"Q"), (8, b"\x08")]
+)
+def test_a_header_that_contradicts_the_directory_is_refused(
+    path: Path, offset: int, value: bytes
+) -> None:
+    def change(data: bytearray) -> None:
+        data[offset : offset + 1] = value
+
+    changed(path, change)
+    assert "two things about" in refused(path)
+
+
+def test_sizes_that_follow_the_data_are_refused(tmp_path: Path) -> None:
+    class Unseekable(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: object) -> int:
+            raise OSError
+
+        def tell(self) -> int:
+            raise OSError
+
+    written = Unseekable()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr(entry("manifest.json"), b"{}")
+    (tmp_path / "made.zip").write_bytes(written.getvalue())
+    assert "unusual way" in refused(tmp_path / "made.zip")
 
 
 @pytest.mark.parametrize("at", range(1, 60))

@@ -12,13 +12,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from document_exchange import evidence, evidence_check, times, timestamp, timestamp_answer
+from document_exchange import evidence, evidence_check, offline, times, timestamp, timestamp_answer
 from document_exchange.errors import InvalidRequest
 from document_exchange.evidence import Content
 from document_exchange.evidence import Step as Check
 from document_exchange.evidence_report import Report, Verdict
 from document_exchange.manifest import Manifest, PartRole, Recipient, RecipientKind, sha256_hex
-from document_exchange.receipt import ReasonCode, ReceiptType
+from document_exchange.receipt import ReasonCode, ReceiptType, State
 from tests.evidence_for_tests import (
     MINUTE,
     THEN,
@@ -35,8 +35,10 @@ from tests.pki_for_tests import (
     CENTRE_SEAL_ID,
     DAY,
     SEAL_CA_PURPOSES,
+    TIME_STAMPING,
     make_authority,
     make_crl,
+    make_leaf,
     unit_seal_id,
 )
 from tests.real_centre import document, envelope, part
@@ -105,6 +107,8 @@ def test_true_evidence_holds_step_by_step() -> None:
     assert steps[0] == 0
     (stamp,) = (each for each in report.findings if each.step is Check.TIMESTAMP)
     assert "6 signatures existed at" in stamp.detail
+    assert report.notes == 0
+    assert report.states == {FIRST: State.WITHDRAWN, SECOND: State.REFUSED}
 
 
 def test_evidence_without_parts_or_stamps_holds() -> None:
@@ -350,7 +354,9 @@ def test_a_step_from_where_the_delivery_did_not_stand_is_refused() -> None:
     """Each statement is legal by itself, and leads to the same end."""
     history = [Step(R.DELIVERED, THEN + MINUTE), Step(R.WITHDRAWN, THEN + 2 * MINUTE)]
     path = f"deliveries/{FIRST}/0002-WITHDRAWN.admission.json"
-    forgery = Forgery(rewritten={path: lambda a: a | {"state_before": "PENDING"}})
+    event = f"deliveries/{FIRST}/0002-WITHDRAWN.event.json"
+    from_pending = {each: lambda v: v | {"state_before": "PENDING"} for each in (path, event)}
+    forgery = Forgery(rewritten=from_pending)
     story = replace(STORY, histories={FIRST: history}, stamped_at=None)
     assert verify(make_bundle(CITY, story)).ok
     report = verify(make_bundle(CITY, story, forgery))
@@ -494,3 +500,175 @@ def test_moments_are_those_of_the_statements() -> None:
     assert found.detail == f"by {unit_seal_id(FIRST)} as of {at}"
     assert dt.datetime.now(dt.UTC) > CITY.seal(FIRST).certificate.not_valid_after_utc
     assert sha256_hex(BODY) in " ".join(each.detail for each in report.findings)
+
+
+def notes(report: Report) -> list[tuple[str, str]]:
+    return [(f.subject, f.detail) for f in report.findings if f.verdict is Verdict.NOTE]
+
+
+def test_a_recipient_without_a_statement_is_pending() -> None:
+    report = verify(make_bundle(CITY, replace(STORY, histories={FIRST: ()})))
+    assert (report.ok, report.states) == (True, {FIRST: State.PENDING})
+
+
+def test_the_state_of_what_is_not_believed_is_not_told() -> None:
+    forgery = Forgery(signers={f"{SIGNED_FOR}.p7s": CITY.seal(SECOND)})
+    assert verify(make_bundle(CITY, STORY, forgery)).states == {SECOND: State.REFUSED}
+
+
+@pytest.mark.parametrize("path", [evidence.VERIFY_SCRIPT, evidence.VERIFY_TEXT])
+def test_a_text_that_is_not_of_this_release_is_noted(path: str) -> None:
+    files = make_bundle(CITY, STORY) | offline.texts()
+    assert notes(verify(files)) == []
+    report = verify(files | {path: files[path] + b"\nrm -r ~\n"})
+    why = "not the text of this release: do not run or believe it"
+    assert (report.ok, notes(report)) == (True, [(path, why)])
+
+
+def test_no_index_is_older_than_what_is_in_it() -> None:
+    story = replace(STORY, stamped_at=None)
+    exactly = replace(story, made_at=THEN + 4 * MINUTE)
+    assert verify(make_bundle(CITY, exactly)).ok
+    early = replace(story, made_at=THEN + 4 * MINUTE - dt.timedelta(milliseconds=1))
+    assert failed(verify(make_bundle(CITY, early))) == [("history", f"deliveries/{FIRST}")]
+    before = replace(story, histories={FIRST: ()}, made_at=THEN - MINUTE)
+    assert failed(verify(make_bundle(CITY, before))) == [("history", evidence.INDEX)]
+
+
+def test_a_history_does_not_run_backwards() -> None:
+    def told(at: dt.datetime) -> Report:
+        steps = [Step(R.DELIVERED, THEN + 5 * MINUTE), Step(R.SIGNED_FOR, at)]
+        return verify(make_bundle(CITY, replace(STORY, histories={FIRST: steps})))
+
+    assert told(THEN + 5 * MINUTE).ok
+    assert failed(told(THEN + 4 * MINUTE)) == [("history", f"deliveries/{FIRST}")]
+
+
+@pytest.mark.parametrize(
+    ("stamped_at", "ok"),
+    [
+        (THEN + 2 * MINUTE, True),
+        (THEN + 2 * MINUTE - dt.timedelta(seconds=1), False),
+        (THEN + DAY + 2 * MINUTE, True),
+        (THEN + DAY + 2 * MINUTE + dt.timedelta(seconds=1), False),
+    ],
+)
+def test_a_stamp_is_between_statement_and_index_but_for_the_clocks(
+    stamped_at: dt.datetime, ok: bool
+) -> None:
+    """The last statement is four minutes after the beginning, the index a day."""
+    report = verify(make_bundle(CITY, replace(STORY, stamped_at=stamped_at)))
+    assert failed(report) == ([] if ok else [("timestamp", "timestamps/00000001")])
+
+
+def test_a_late_stamp_is_noted() -> None:
+    story = replace(STORY, stamped_at=THEN + 3 * DAY, made_at=THEN + 4 * DAY)
+    report = verify(make_bundle(CITY, replace(story, histories={FIRST: ()})))
+    assert (report.ok, notes(report)) == (True, [("accepted.p7s", "stamped 3 days later")])
+    on_time = replace(story, histories={FIRST: ()}, stamped_at=THEN + DAY)
+    assert notes(verify(make_bundle(CITY, on_time))) == []
+
+
+ELSEWHERE = make_authority(
+    "Elsewhere", issuer=None, path_length=1, not_before=THEN - DAY, not_after=THEN + 900 * DAY
+)
+
+
+def with_service_outside(files: Files) -> None:
+    files[evidence.tsa_path(1)] = ELSEWHERE.der
+
+
+def test_what_the_exchange_certified_is_no_service_outside() -> None:
+    """Its revoked service is refused, whatever certificates of another one are there."""
+    story = replace(STORY, revoked={0: [CITY.tsa]})
+    files = make_bundle(CITY, story, Forgery(before_index=with_service_outside))
+    assert failed(verify(files)) == [("timestamp", "timestamps/00000001")]
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"no token", "other"])
+def test_what_is_no_stamp_of_the_text_is_refused_whoever_made_it(spoilt: bytes | str) -> None:
+    outside = make_leaf(
+        "spiffe://elsewhere.example/centre/tsa/main", issuer=ELSEWHERE, purposes=TIME_STAMPING,
+        purposes_critical=True, not_before=THEN - DAY, not_after=THEN + 300 * DAY,
+    )  # fmt: skip
+    text, response = evidence.timestamp_paths(1)
+
+    def spoil(files: Files) -> None:
+        with_service_outside(files)
+        if isinstance(spoilt, bytes):
+            files[response] = spoilt
+        else:
+            files[text] += b"f" * 64 + b"\n"
+
+    signers = {response: outside}
+    good = Forgery(signers=signers, before_index=with_service_outside)
+    report = verify(make_bundle(CITY, STORY, good))
+    assert report.ok
+    assert "not checked" in notes(report)[0][1]
+    report = verify(make_bundle(CITY, STORY, Forgery(signers=signers, before_index=spoil)))
+    assert failed(report) == [("timestamp", "timestamps/00000001")]
+
+
+def test_nobody_of_another_trust_domain_counts() -> None:
+    other = "spiffe://elsewhere.example/centre/seal/centre-1"
+    path = f"{SIGNED_FOR}.admission"
+    forgery = Forgery(
+        signers={f"{path}.p7s": CITY.leaf(other)},
+        rewritten={f"{path}.json": lambda admission: admission | {"by": other}},
+    )
+    assert failed(verify(make_bundle(CITY, STORY, forgery)))[0] == ("admission", SIGNED_FOR)
+    service = CITY.leaf(
+        "spiffe://elsewhere.example/centre/tsa/main",
+        purposes=TIME_STAMPING,
+        purposes_critical=True,
+    )
+    forgery = Forgery(signers={"timestamps/00000001.tsr": service})
+    report = verify(make_bundle(CITY, STORY, forgery))
+    assert failed(report) == [("timestamp", "timestamps/00000001")]
+
+
+def test_a_seal_has_ended_in_its_last_second_as_for_openssl() -> None:
+    def told(not_after: dt.datetime) -> Report:
+        seal = CITY.leaf(unit_seal_id(FIRST), f"until {not_after}", not_after=not_after)
+        forgery = Forgery(signers={f"{SIGNED_FOR}.p7s": seal})
+        return verify(make_bundle(CITY, STORY, forgery))
+
+    assert told(THEN + 2 * MINUTE + dt.timedelta(seconds=1)).ok
+    report = told(THEN + 2 * MINUTE)
+    assert failed(report)[0] == ("receipt", SIGNED_FOR)
+    assert report.first_failure is not None
+    assert report.first_failure.code == "SEAL_EXPIRED"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "RETURNED"},
+        {"at": times.format_time(THEN + 3 * MINUTE)},
+        {"manifest_sha256": "0" * 64},
+        {"receipt_sha256": "0" * 64},
+        {"state_before": "PENDING"},
+        {"state_after": "COMPLETED"},
+    ],
+)
+def test_an_event_that_says_something_else_than_its_statement_is_refused(
+    change: dict[str, str],
+) -> None:
+    """The leaf commits to it all the same."""
+    forgery = Forgery(rewritten={f"{SIGNED_FOR}.event.json": lambda event: event | change})
+    assert failed(verify(make_bundle(CITY, STORY, forgery)))[0] == ("leaf", SIGNED_FOR)
+
+
+def test_an_event_need_not_name_digests_and_states() -> None:
+    def less(event: dict[str, Any]) -> dict[str, Any]:
+        left_out = {"manifest_sha256", "receipt_sha256", "state_before", "state_after"}
+        return {name: value for name, value in event.items() if name not in left_out}
+
+    forgery = Forgery(rewritten={f"{SIGNED_FOR}.event.json": less})
+    assert verify(make_bundle(CITY, STORY, forgery)).ok
+
+
+def test_the_event_of_the_acceptance_is_of_its_own_type() -> None:
+    change = {"accepted.event.json": lambda event: event | {"type": "ACCEPTED"}}
+    report = verify(make_bundle(CITY, STORY, Forgery(rewritten=change)))
+    assert failed(report)[0] == ("leaf", "accepted")

@@ -17,9 +17,11 @@ select case
          and not exists (select from exchange.envelopes e where e.envelope_id = $5::uuid and e.sender = $1)
         then 'VOIDS_UNKNOWN'
     when $6::uuid is not null
-         and not exists (select from exchange.envelopes e where e.envelope_id = $6::uuid and e.sender = $1)
+         and not exists (select from exchange.envelopes e
+                          where e.envelope_id = $6::uuid and (e.sender = $1 or e.sender = any ($7::text[])))
          and not exists (select from exchange.deliveries d
-                          where d.envelope_id = $6::uuid and d.recipient = $1)
+                          where d.envelope_id = $6::uuid
+                            and (d.recipient = $1 or d.recipient = any ($7::text[])))
         then 'REPLY_TO_UNKNOWN'
     when cardinality($3::uuid[]) = 0 then
         case when exists (select from exchange.doc_ids d
@@ -35,7 +37,7 @@ select case
 select outcome, detail from exchange.accept_envelope(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-    $39, $40, $41, $42, $43, $44, $45, $46);
+    $39, $40, $41, $42, $43, $44, $45, $46, $47);
 
 -- name: named_objects
 -- The objects that the ledger names as blocks of these envelopes.

@@ -95,7 +95,8 @@ create table exchange.links (
 )
 --;
 -- The same, for each party of the later envelope: so that what follows upon an envelope is found
--- for one unit without looking at what others, however many, wrote to one another.
+-- for one unit without looking at what others, however many, wrote to one another. Whom it is from
+-- is who sent it, and in a row of its own each issuer for which it answers.
 create table exchange.link_parties (
     earlier uuid not null,
     unit_id text not null,
@@ -126,7 +127,7 @@ drop function exchange.accept_envelope
 create function exchange.accept_envelope(
     p_envelope_id uuid, p_sender text, p_sender_system text, p_caller bytea,
     p_doc_id text, p_business text, p_genre text, p_urgency text, p_title text, p_number text,
-    p_supersedes uuid, p_refers_to uuid, p_voids uuid, p_reply_to uuid,
+    p_supersedes uuid, p_refers_to uuid, p_voids uuid, p_reply_to uuid, p_issuers text[],
     p_manifest bytea, p_manifest_sha256 bytea, p_signatures bytea[],
     p_seals bytea[], p_centre_seal bytea, p_directory bigint, p_root_crl bigint, p_seal_crl bigint,
     p_part_ids text[], p_part_sizes bigint[], p_part_digests bytea[],
@@ -144,6 +145,8 @@ declare
     v_event_no bigint;
     v_earlier uuid[] := array_remove(array[p_supersedes, nullif(p_refers_to, p_supersedes)], null);
     v_replaced uuid := coalesce(p_supersedes, p_voids);
+    -- In whose name it answers: an office writes for its government.
+    v_answering text[] := array_append(array_remove(p_issuers, p_sender), p_sender);
 begin
     perform exchange.lock_registry_shared();
     -- One at a time for one envelope: a retry waits for the first and then finds it.
@@ -187,8 +190,10 @@ begin
     end if;
     -- Who answers has sent it, or got it.
     if p_reply_to is not null
-       and not exists (select from exchange.envelopes where envelope_id = p_reply_to and sender = p_sender)
-       and not exists (select from exchange.deliveries where envelope_id = p_reply_to and recipient = p_sender) then
+       and not exists (select from exchange.envelopes
+                        where envelope_id = p_reply_to and sender = any (v_answering))
+       and not exists (select from exchange.deliveries
+                        where envelope_id = p_reply_to and recipient = any (v_answering)) then
         outcome := 'REPLY_TO_UNKNOWN';
         return;
     end if;
@@ -241,15 +246,19 @@ begin
                       array[p_supersedes, p_refers_to, p_voids, p_reply_to]) as t (k, e)
          where e is not null;
         insert into exchange.link_parties (earlier, unit_id, sender, envelope_id, kind)
-        select l.earlier, u, p_sender, l.envelope_id, l.kind
-          from exchange.links l, (select p_sender union select unnest(p_recipients)) as t (u)
-         where l.envelope_id = p_envelope_id;
+        select l.earlier, u, a, l.envelope_id, l.kind
+          from exchange.links l, (select p_sender union select unnest(p_recipients)) as t (u),
+               unnest(v_answering) as a
+         where l.envelope_id = p_envelope_id
+           and (a = p_sender or (l.kind = 'REPLY_TO' and exists (
+                select from exchange.deliveries d where d.envelope_id = l.earlier and d.recipient = a)));
     end if;
     if coalesce(v_replaced, p_reply_to) is not null then
         -- All that is touched below, in one order, so that no two of these wait in a ring.
         perform from exchange.deliveries d
           where (d.envelope_id = v_replaced and d.recipient = any (p_recipients))
-             or (d.envelope_id = p_reply_to and d.recipient = p_sender and d.sender = any (p_recipients))
+             or (d.envelope_id = p_reply_to and d.recipient = any (v_answering)
+                 and d.sender = any (p_recipients))
           order by d.envelope_id, d.recipient for update;
     end if;
     if v_replaced is not null then
@@ -262,14 +271,14 @@ begin
     if p_reply_to is not null then
         -- Answered, if it goes to who asked.
         if exists (select from exchange.deliveries d
-                    where d.envelope_id = p_reply_to and d.recipient = p_sender
+                    where d.envelope_id = p_reply_to and d.recipient = any (v_answering)
                       and d.sender = any (p_recipients)) then
             delete from exchange.deadlines
-             where envelope_id = p_reply_to and recipient = p_sender and kind = 'REPLY';
+             where envelope_id = p_reply_to and recipient = any (v_answering) and kind = 'REPLY';
             update exchange.deliveries d set overdue = exists (
                     select from exchange.deadlines l where l.envelope_id = d.envelope_id
                        and l.recipient = d.recipient and l.overdue)
-             where d.envelope_id = p_reply_to and d.recipient = p_sender and d.overdue;
+             where d.envelope_id = p_reply_to and d.recipient = any (v_answering) and d.overdue;
         end if;
     end if;
     if p_stamp then
