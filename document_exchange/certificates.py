@@ -136,7 +136,7 @@ class SealTrust:
 
         1. It chains through the seal CA to the root, and is made for sealing: purposes exactly
            documentSigning and emailProtection, key usage for signatures alone, not a CA.
-        2. Its identity is a unit's seal or the centre's.
+        2. Its identity is a unit's seal or the centre's, and its only name.
         3. ``at`` lies within its period and those of both CAs.
         4. Both CRLs are signed by their CAs, complete, and in force at ``at``; neither the seal
            CA nor the seal had been revoked by then.
@@ -210,6 +210,9 @@ class SealTrust:
             whose = identity.of_certificate(certificate)
         except Unauthenticated as error:
             raise SealNotTrusted(f"the signing certificate names nobody: {error}") from error
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        if len(names.value) != 1:
+            raise SealNotTrusted(f"{whose} has other names beside it", identity=str(whose))
         if whose.kind not in use.kinds:
             raise SealNotTrusted(f"{whose} is not {use.kind_name}", identity=str(whose))
         return whose

@@ -13,7 +13,7 @@ import re
 
 from cryptography import x509
 
-from document_exchange import evidence, refusal, signature, times
+from document_exchange import evidence, identity, offline, refusal, signature, times
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import (
     EvidenceRefused,
@@ -69,15 +69,17 @@ def verify(
         return Report(tuple(findings.made))
     trust = _check_authorities(findings, files, _check_root(findings, files, wanted))
     index = _check_index(findings, files, trust)
+    if trust is not None and index is not None:
+        trust = trust.within(identity.parse(index.by).trust_domain)
     _check_files(findings, files, index)
     manifest = check_manifest(findings, files, index)
     accepted_at = check_envelope(findings, files, manifest, trust)
     check_parts(findings, files, manifest, index)
-    check_deliveries(findings, files, manifest, trust, accepted_at)
-    check_timestamps(findings, files, trust, tsa or None)
+    states = check_deliveries(findings, files, manifest, trust, accepted_at, index)
+    check_timestamps(findings, files, trust, tsa or None, index)
     for path in files.matching("log/"):
         findings.add(Step.LOG, path, Verdict.NOTE, "not checked by this version")
-    return Report(tuple(findings.made), index, manifest)
+    return Report(tuple(findings.made), index, manifest, states)
 
 
 def _fingerprint(text: str, field: str) -> str:
@@ -199,6 +201,22 @@ def _check_files(findings: Findings, files: BundleFiles, index: Index | None) ->
     if not faults:
         detail = f"{len(index.files)} digests"
         findings.add(Step.FILES, evidence.INDEX, Verdict.PASSED, detail)
+    _note_other_texts(findings, files)
+
+
+def _note_other_texts(findings: Findings, files: BundleFiles) -> None:
+    """Nobody sealed verify.sh and VERIFY.md: whoever hands on a bundle may have rewritten them."""
+    for path, text in offline.texts().items():
+        if path not in files.names:
+            continue
+        try:
+            same = files.read(path) == text
+        except ExchangeError as error:
+            findings.add(Step.FILES, path, Verdict.FAILED, error.message, error.code)
+            continue
+        if not same:
+            why = "not the text of this release: do not run or believe it"
+            findings.add(Step.FILES, path, Verdict.NOTE, why)
 
 
 def _certificate(der: bytes, path: str) -> x509.Certificate:

@@ -9,9 +9,9 @@ from datetime import datetime
 from document_exchange import evidence, times, transitions, verification
 from document_exchange import receipt as receipts
 from document_exchange.errors import EvidenceRefused, StateConflict
-from document_exchange.evidence import StatementName, Step
+from document_exchange.evidence import Index, StatementName, Step
 from document_exchange.evidence_files import BundleFiles
-from document_exchange.evidence_report import Findings, signed_at
+from document_exchange.evidence_report import Findings, Verdict, signed_at
 from document_exchange.evidence_trust import BundleTrust
 from document_exchange.manifest import Manifest
 from document_exchange.receipt import (
@@ -46,8 +46,19 @@ def check_deliveries(
     manifest: Manifest | None,
     trust: BundleTrust | None,
     accepted_at: datetime | None,
-) -> None:
-    """Every statement of every delivery, and then each history as a whole."""
+    index: Index | None,
+) -> dict[str, State]:
+    """Every statement of every delivery, and then each history as a whole.
+
+    Returns:
+        How each delivery that the index names stood in the end, by recipient; those that can't be
+        believed are left out.
+    """
+    made_at = times.parse_time(index.made_at) if index else None
+    if made_at is not None and accepted_at is not None and made_at < accepted_at:
+        why = "it was made before the acceptance"
+        findings.add(Step.HISTORY, evidence.INDEX, Verdict.FAILED, why, EvidenceRefused.code)
+    states: dict[str, State] = {}
     by_unit: dict[str, set[StatementName]] = defaultdict(set)
     for path in files.matching("deliveries/"):
         found = evidence.statement_of(path)
@@ -63,7 +74,12 @@ def check_deliveries(
             _check_statement(findings, files, name, manifest, trust)
             for name in sorted(names, key=lambda name: (name.seq, name.type))
         ]
-        _check_history(findings, unit, statements, accepted_at)
+        state = _check_history(findings, unit, statements, accepted_at, made_at)
+        if state is not None:
+            states[unit] = state
+    if index is not None and accepted_at is not None:
+        states |= {unit: State.PENDING for unit in index.recipients if unit not in by_unit}
+    return states
 
 
 def _check_statement(
@@ -139,21 +155,32 @@ def _check_history(
     unit: str,
     statements: list[_Statement | None],
     accepted_at: datetime | None,
-) -> None:
-    """From acceptance to the last statement: no gap, every step legal, no time before."""
+    made_at: datetime | None,
+) -> State | None:
+    """From acceptance to the index: no gap, every step legal, no time before the one before it.
+
+    Returns:
+        The last state; None if that can't be believed.
+    """
     subject = f"deliveries/{unit}"
     believed = [each for each in statements if each is not None]
     if accepted_at is None or len(believed) < len(statements):
         because = "the acceptance is" if accepted_at is None else "one of its statements is"
         findings.skip(Step.HISTORY, subject, f"{because} not believed")
-        return
+        return None
+    standing = Standing(State.PENDING)
     with findings.step(Step.HISTORY, subject) as outcome:
-        standing = Standing(State.PENDING)
+        latest, latest_name = accepted_at, "the acceptance"
         for seq, each in enumerate(believed, 1):
             standing = _follow(standing, seq, each)
-            if times.parse_time(each.recorded_at) < accepted_at:
-                raise EvidenceRefused(f"{each.name.stem} is dated before the acceptance")
+            recorded_at = times.parse_time(each.recorded_at)
+            if recorded_at < latest:
+                raise EvidenceRefused(f"{each.name.stem} is dated before {latest_name}")
+            latest, latest_name = recorded_at, each.name.stem
+        if made_at is not None and made_at < latest:
+            raise EvidenceRefused(f"the index was made before {latest_name}")
         outcome.detail = f"{len(believed)} statements, {standing.state}"
+    return standing.state if outcome.passed else None
 
 
 def _follow(standing: Standing, seq: int, each: _Statement) -> Standing:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from document_exchange.errors import ExchangeError
 from document_exchange.evidence import Index, Step
 from document_exchange.manifest import Manifest
+from document_exchange.receipt import State
 
 
 class Verdict(enum.StrEnum):
@@ -49,11 +51,18 @@ class Report:
     """None where it can't be read."""
     manifest: Manifest | None = None
     """None where it can't be read."""
+    states: Mapping[str, State] = field(default_factory=dict)
+    """How each recipient's delivery stood at ``made_at``, by unit; only where that is proved."""
 
     @property
     def ok(self) -> bool:
         """Whether the evidence proves what it says: every step was done, and none failed."""
         return bool(self.findings) and all(each.ok for each in self.findings)
+
+    @property
+    def notes(self) -> int:
+        """How many things are worth knowing besides."""
+        return sum(each.verdict is Verdict.NOTE for each in self.findings)
 
     @property
     def first_failure(self) -> Finding | None:

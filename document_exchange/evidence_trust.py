@@ -6,16 +6,19 @@ root issued them. After a change of CA there are several; each seal belongs to t
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from document_exchange.certificates import CrlPair, SealTrust
 from document_exchange.errors import (
     ExchangeError,
     RevocationListNotInForce,
+    SealExpired,
     SealNotTrusted,
     TimestampRefused,
     VerificationFailed,
@@ -43,6 +46,17 @@ class BundleTrust:
             ders = [lists[path] for path in sorted(of_root | of_ca)]
             self._parts.append((trust, RevocationLists(ders)))
         self.strangers = tuple(sorted(set(lists) - known))
+        self._trust_domain: str | None = None
+
+    def within(self, trust_domain: str) -> BundleTrust:
+        """The same, but nobody of another trust domain counts."""
+        narrower = copy.copy(self)
+        narrower._trust_domain = trust_domain
+        return narrower
+
+    def issued(self, certificate: x509.Certificate) -> bool:
+        """Whether one of the CAs signed this certificate, whatever it is for."""
+        return any(_issued(certificate, trust.seal_ca) for trust, _ in self._parts)
 
     def check(
         self, certificate: x509.Certificate, *, at: dt.datetime, crls: CrlPair | None = None
@@ -53,12 +67,26 @@ class BundleTrust:
             crls: is passed over; the lists in force at ``at`` are looked up.
 
         Raises:
-            SealNotTrusted, SealExpired, SealRevoked: as ``SealTrust.check``.
+            SealNotTrusted, SealExpired, SealRevoked: as ``SealTrust.check``; it is of another
+                trust domain; ``at`` is the very second of its end.
             RevocationListNotInForce: a list that was in force at ``at`` is missing.
         """
-        return self.under_one(
+        whose = self.under_one(
             lambda trust, lists: trust.check(certificate, at=at, crls=lists), lambda _: at
         )
+        _check_not_ended(certificate, at)
+        self.check_domain(str(whose))
+        return whose
+
+    def check_domain(self, identity: str) -> None:
+        """Refuse an identity of another trust domain than that of the bundle.
+
+        Raises:
+            SealNotTrusted
+        """
+        domain = self._trust_domain
+        if domain is not None and not identity.startswith(f"spiffe://{domain}/"):
+            raise SealNotTrusted(f"{identity} is not of {domain}, as the index is")
 
     def under_one(
         self,
@@ -70,7 +98,8 @@ class BundleTrust:
         Called first without lists, since the moment is known only then, and again with them.
 
         Raises:
-            Whatever ``verify`` raises; RevocationListNotInForce: a list of that moment is missing.
+            Whatever ``verify`` raises; RevocationListNotInForce: a list of that moment is missing;
+            SealExpired: the moment is the very second of the CA's or the root's end.
         """
         refused: ExchangeError = SealNotTrusted("the bundle has no CA for seals under the root")
         for trust, lists in self._parts:
@@ -83,8 +112,24 @@ class BundleTrust:
                 then = lists.in_force(moment(found), trust)
             except VerificationFailed as error:
                 raise RevocationListNotInForce(error.message) from error
+            for each in (trust.seal_ca, trust.root):
+                _check_not_ended(each, moment(found))
             return verify(trust, then)
         raise refused
+
+
+def _check_not_ended(certificate: x509.Certificate, at: dt.datetime) -> None:
+    # openssl takes the second of notAfter for the end already, and its word must be the same.
+    if at >= certificate.not_valid_after_utc:
+        raise SealExpired(f"a certificate ended at {certificate.not_valid_after_utc.isoformat()}")
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _is_by(der: bytes, issuer: x509.Certificate) -> bool:

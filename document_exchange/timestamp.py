@@ -33,6 +33,7 @@ __all__ = [
     "MAX_RESPONSE_BYTES",
     "Stamp",
     "query",
+    "signer_of",
     "verify",
     "verify_external",
 ]
@@ -89,6 +90,26 @@ def query(digest: bytes, nonce: int) -> bytes:
             extensions=None,
         )
     )
+
+
+def signer_of(response: bytes, data: bytes) -> x509.Certificate:
+    """Whose certificate a time-stamp names, of any service: whom to ask about it.
+
+    Only its form is checked, and that it says to be over ``data``. No signature is.
+
+    Raises:
+        TimestampRefused: it is no granted response with one signer, or over other bytes.
+    """
+    token = _granted(response)
+    try:
+        signer = cms.named_certificate(token)
+        imprint = rfc3161_client.decode_timestamp_response(response).tst_info.message_imprint
+    except (SignatureRefused, ValueError, OverflowError) as error:
+        raise _refused(f"its signer is unclear: {error}") from error
+    digest = DIGESTS.get(ObjectIdentifier(imprint.hash_algorithm.dotted_string))
+    if digest is None or imprint.message != hashlib.new(digest, data).digest():
+        raise _refused("it was made over other bytes")
+    return signer
 
 
 def verify(

@@ -30,6 +30,7 @@ from document_exchange.errors import (
     SignatureRefused,
     VerificationFailed,
 )
+from document_exchange.event import Event
 from document_exchange.identity import Identity, Kind
 from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import (
@@ -376,7 +377,8 @@ def verify_leaf(
     """The event is the one that the centre's statement commits to, and it is about that statement.
 
     1. SHA-256(salt || event) is the leaf in the statement: the admission, or the centre's receipt.
-    2. The event decodes, and names the envelope, the recipient and the seq of the statement.
+    2. The event decodes, and names the envelope, the recipient, the seq, the type and the moment of
+       the statement; digests and states, where it names them, are those of the statement.
 
     Raises:
         VerificationFailed: ``step`` is ``leaf``.
@@ -389,13 +391,33 @@ def verify_leaf(
         found = events.decode(event)
     except (ExchangeError, ValueError) as error:
         raise VerificationFailed(f"the event of a statement: {error}", step="leaf") from error
-    about = (found.envelope_id, found.recipient, found.seq)
-    if not same or about != (receipt.envelope_id, receipt.recipient, statement.seq):
+    if not same or not _is_about(found, receipt, admission):
         raise VerificationFailed(
             "the event that came with a statement is not the one that it commits to",
             step="leaf",
             envelope_id=receipt.envelope_id,
         )
+
+
+def _is_about(event: Event, receipt: Receipt, admission: Admission | None) -> bool:
+    statement = admission or receipt
+    type_ = "ENVELOPE_ACCEPTED" if receipt.type is ReceiptType.ACCEPTED else receipt.type.value
+    must = (
+        (event.envelope_id, receipt.envelope_id),
+        (event.recipient, receipt.recipient),
+        (event.seq, statement.seq),
+        (event.type, type_),
+        (event.at, admission.recorded_at if admission else receipt.at),
+    )
+    may = (
+        (event.manifest_sha256, receipt.manifest_sha256),
+        (event.receipt_sha256, admission.receipt_sha256 if admission else None),
+        (event.state_before, statement.state_before),
+        (event.state_after, statement.state_after),
+    )
+    return all(said == known for said, known in must) and all(
+        said in (None, known) for said, known in may
+    )
 
 
 def _check_seal(

@@ -53,6 +53,11 @@ class _Plan:
     crls: Crls = field(default_factory=set)
     batches: list[int] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    last_at: datetime = field(init=False)
+    """When the last of it was recorded."""
+
+    def __post_init__(self) -> None:
+        self.last_at = self.envelope.accepted_at
 
     def pages(self) -> Iterator[list[tuple[str, int]]]:
         """Deliveries in order, each page with no more statements than fit, or with one delivery."""
@@ -159,6 +164,7 @@ class EvidenceCollector:
         for page in plan.pages():
             for found in await self.ledger.evidence_digests(envelope.envelope_id, page):
                 plan.crls |= {("root", found.root_crl), ("seal-ca", found.seal_crl)}
+                plan.last_at = max(plan.last_at, found.recorded_at)
                 files.update(_statement_digests(found))
         for stamp in await self.ledger.evidence_stamps(envelope.envelope_id, plan.seqs):
             plan.batches.append(stamp.batch)
@@ -202,7 +208,8 @@ class EvidenceCollector:
         kept = await self.ledger.evidence_index(content_sha256)
         if kept is not None:
             return content_sha256, kept
-        now = self.clock()
+        # Another server's clock may be a little ahead; no index is older than what is in it.
+        now = max(self.clock(), plan.last_at)
         root_crl, seal_crl = self._lists_in_force(now)
         made = await asyncio.to_thread(self._seal, plan, root_crl, seal_crl, now)
         event = events.prepare(

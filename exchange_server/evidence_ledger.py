@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from document_exchange.evidence import StatementName
@@ -27,6 +28,7 @@ class StatementDigests:
     event_salt: bytes
     root_crl: int
     seal_crl: int
+    recorded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ class CentreSeal:
 
     def _fault(self, seal: _InUse, at: datetime) -> str:
         """Why a signature of this moment would not be accepted; empty if it would be."""
-        if not seal.not_before <= at <= seal.not_after:
+        if not seal.not_before <= at < seal.not_after:  # as openssl takes the end
             return f"its seal is valid from {seal.not_before} to {seal.not_after}"
         known = self._registry.current().certificates.get(seal.fingerprint)
         if known is None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
+from cryptography.hazmat.primitives import serialization
 
 from document_exchange import event, evidence
 from document_exchange.evidence import Content, Step
 from document_exchange.manifest import Manifest, sha256_hex
 from document_exchange.receipt import ReasonCode, ReceiptType
 from tests import evidence_stories as stories
+from tests.cms_for_tests import make_cms, make_signer
 from tests.evidence_for_tests import (
+    MINUTE,
     THEN,
     City,
     Files,
+    FixedSigner,
     Forgery,
     Story,
     Value,
@@ -26,7 +31,15 @@ from tests.evidence_for_tests import (
 )
 from tests.evidence_for_tests import Step as Statement
 from tests.evidence_stories import BODY, OTHER, RECIPIENT, SENDER, SIGNED_FOR, TABLE
-from tests.pki_for_tests import CENTRE_SEAL_ID, DAY, SEAL_PURPOSES, Holder, unit_seal_id
+from tests.pki_for_tests import (
+    CENTRE_SEAL_ID,
+    DAY,
+    SEAL_CA_PURPOSES,
+    SEAL_PURPOSES,
+    Holder,
+    make_crl,
+    unit_seal_id,
+)
 
 CITY = City()
 FOREIGN = City("another city")
@@ -75,11 +88,40 @@ VALID: Mapping[str, tuple[str, Callable[[], Files]]] = {
         "with a time-stamp by the exchange's own service",
         lambda: make_bundle(CITY, stories.stamped()),
     ),
+    "two-authorities": (
+        "two CAs for seals with one name, the recipient's seal by the second",
+        lambda: make_bundle(
+            CITY,
+            stories.simple(),
+            Forgery(
+                signers={f"{SIGNED}.p7s": _of_second_authority()},
+                before_index=_with_second_authority,
+            ),
+        ),
+    ),
     "log": (
         "with a file in the place for log proofs, which this version passes over",
         lambda: make_bundle(CITY, stories.simple(), Forgery(before_index=_with_log)),
     ),
 }
+
+
+@functools.cache
+def _second_authority() -> Holder:
+    """The CA for seals after a change of its key: the name stayed."""
+    return CITY.authority(
+        "Seal CA", key_name="Seal CA, second", issuer=CITY.root, purposes=SEAL_CA_PURPOSES
+    )
+
+
+def _of_second_authority() -> Holder:
+    return CITY.leaf(unit_seal_id(RECIPIENT), "of the second CA", issuer=_second_authority())
+
+
+def _with_second_authority(files: Files) -> None:
+    made = make_crl(_second_authority(), this_update=THEN - 60 * MINUTE, next_update=THEN + 7 * DAY)
+    files[evidence.seal_ca_path(2)] = _second_authority().der
+    files[evidence.crl_path("seal-ca-2", 1)] = made.public_bytes(serialization.Encoding.DER)
 
 
 def _with_log(files: Files) -> None:
@@ -336,8 +378,35 @@ def _renamed_grant() -> Files:
 
     story = dataclasses.replace(stories.simple(), histories={RECIPIENT: asked_twice})
     return make_bundle(
-        CITY, story, Forgery(rewritten={f"{progress}.json": as_answer}, before_index=rename)
+        CITY,
+        story,
+        Forgery(
+            rewritten={f"{progress}{suffix}": as_answer for suffix in (".json", ".event.json")},
+            before_index=rename,
+        ),
     )
+
+
+def _without_signed_attributes(content: bytes) -> bytes:
+    """CMS, but no CAdES: the signature is over the content itself."""
+    holder = CITY.seal(RECIPIENT)
+    bare = make_signer(
+        content, holder, signed_attrs=None, signature=FixedSigner(holder).sign(content)
+    )
+    return make_cms([bare], [holder])
+
+
+def _backwards() -> Story:
+    late, early = stories.at(3), stories.at(2)
+    turned = (
+        Statement(ReceiptType.DELIVERED, late),
+        Statement(ReceiptType.SIGNED_FOR, early),
+    )
+    return dataclasses.replace(stories.simple(), histories={RECIPIENT: turned})
+
+
+_TOO_FAR = dt.timedelta(seconds=121)
+"""One second more than clocks may differ."""
 
 
 def _before_acceptance() -> Story:
@@ -580,6 +649,11 @@ BROKEN: Mapping[str, Case] = {
         "a certificate that a unit's seal issued signed the receipt",
         _signed(f"{SIGNED}.p7s", _issued_by_unit),
     ),
+    "receipt-without-signed-attributes": Case(
+        Step.RECEIPT,
+        "the recipient's signature is over the receipt itself, without signed attributes",
+        _by(made={f"{SIGNED}.p7s": _without_signed_attributes}),
+    ),
     "receipt-names-another": Case(
         Step.RECEIPT,
         "the receipt names another seal than the one that signed it",
@@ -665,6 +739,24 @@ BROKEN: Mapping[str, Case] = {
     ),
     "history-not-asked": Case(
         Step.HISTORY, "a request for withdrawal is answered a second time", _renamed_grant
+    ),
+    "history-backwards": Case(
+        Step.HISTORY, "the second statement is dated before the first", _by(_backwards)
+    ),
+    "history-after-index": Case(
+        Step.HISTORY,
+        "a statement is dated after the index that tells it",
+        _by(_told(made_at=stories.at(1))),
+    ),
+    "stamp-early": Case(
+        Step.TIMESTAMP,
+        "the time-stamp is 121 seconds earlier than a statement whose signature it is over",
+        _by(_told(stamped_at=stories.at(2) - _TOO_FAR)),
+    ),
+    "stamp-late": Case(
+        Step.TIMESTAMP,
+        "the time-stamp is 121 seconds later than the index",
+        _by(_told(stamped_at=stories.at(10) + _TOO_FAR)),
     ),
     "stamp-of-other-text": Case(
         Step.TIMESTAMP,

@@ -87,14 +87,15 @@ class City:
 
     def __init__(self, name: str = "city") -> None:
         self.name = name
-        self.root = self._authority("Root", issuer=None, path_length=1)
-        self.seal_ca = self._authority("Seal CA", issuer=self.root, purposes=SEAL_CA_PURPOSES)
-        self.tls_ca = self._authority("TLS CA", issuer=self.root, purposes=(*SERVER, *CLIENT))
+        self.root = self.authority("Root", issuer=None, path_length=1)
+        self.seal_ca = self.authority("Seal CA", issuer=self.root, purposes=SEAL_CA_PURPOSES)
+        self.tls_ca = self.authority("TLS CA", issuer=self.root, purposes=(*SERVER, *CLIENT))
         self._leaves: dict[str, Holder] = {}
 
-    def _authority(self, name: str, **values: Any) -> Holder:
+    def authority(self, name: str, *, key_name: str = "", **values: Any) -> Holder:
+        """A CA; ``key_name`` tells apart those of one name."""
         period = {"not_before": THEN - 365 * DAY, "not_after": THEN + 3650 * DAY}
-        own = self._own(name, ec.SECP384R1())
+        own = self._own(key_name or name, ec.SECP384R1())
         return make_authority(name, **({"path_length": 0} | period | own | values))
 
     def _own(self, name: str, curve: ec.EllipticCurve) -> dict[str, Any]:

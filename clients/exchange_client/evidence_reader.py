@@ -1,8 +1,9 @@
 """Reading a bundle of evidence from a zip or a folder that an enemy may have made; offline.
 
-Nothing is unpacked. A zip must be plain: no comment, nothing encrypted, no name twice. The exchange
-writes entries as they are; who packs a bundle anew may compress them, within bounds, so that no
-small file becomes a very large one. Links are not followed.
+Nothing is unpacked. A zip must be plain: no comment, nothing encrypted, no name twice, and laid out
+so that all programs find the same in it (``evidence_layout``). The exchange writes entries as they
+are; who packs a bundle anew may compress them, within bounds, so that no small file becomes a very
+large one. Links are not followed.
 """
 
 from __future__ import annotations
@@ -24,18 +25,15 @@ from document_exchange.evidence import Step
 from document_exchange.evidence_files import Bundle
 from document_exchange.evidence_report import Finding, Report, Verdict
 from document_exchange.manifest import MAX_RECIPIENTS
+from exchange_client.evidence_layout import MOST_FILES, check_entries, find_directory
 
 _READ_BYTES = 1024 * 1024
-_MOST_FILES = evidence.MAX_FILES + len(evidence.NOT_INDEXED)
-_MOST_DIRECTORY_BYTES = _MOST_FILES * (46 + 200 + 28)
-"""Of a zip: its fixed part, the longest path, and the fields of ZIP64, for each file."""
 _MOST_INFLATED_BYTES = 1024 * 1024 * 1024
 """Of all compressed entries together; larger ones are read from a folder."""
 _MOST_FOLDERS = MAX_RECIPIENTS + 100
 
-_END = struct.Struct("<4s4H2LH")
-_END_64_AT = struct.Struct("<4sLQL")
-_END_64 = struct.Struct("<4sQ2H2L4Q")
+_FLAGS = 0x2 | 0x4 | 0x800
+"""How much was tried to deflate, and that names are UTF-8. No sizes that follow the data."""
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError, struct.error)
 
 
@@ -92,7 +90,7 @@ class ZipBundle:
             EvidenceRefused: it is no zip, or has what no bundle has.
         """
         size = file.seek(0, os.SEEK_END)
-        _check_end(file, size)
+        directory = find_directory(file)
         with _damage("the zip"):
             self._zip = zipfile.ZipFile(file)
         self._entries: dict[str, zipfile.ZipInfo] = {}
@@ -114,6 +112,7 @@ class ZipBundle:
             raise EvidenceRefused(
                 f"the zip holds {inflated} bytes compressed: unpack it, and give the folder"
             )
+        check_entries(file, directory)
 
     def names(self) -> Sequence[str]:
         return list(self._entries)
@@ -159,8 +158,8 @@ class FolderBundle:
                         raise EvidenceRefused(f"{path!r} is a link or no regular file")
 
     def _add(self, path: str, size: int) -> None:
-        if len(self._sizes) >= _MOST_FILES:
-            raise EvidenceRefused(f"the folder has more than {_MOST_FILES} files")
+        if len(self._sizes) >= MOST_FILES:
+            raise EvidenceRefused(f"the folder has more than {MOST_FILES} files")
         self._sizes[path] = size
 
     def names(self) -> Sequence[str]:
@@ -188,30 +187,6 @@ class FolderBundle:
         return file
 
 
-def _check_end(file: IO[bytes], size: int) -> None:
-    """Bound the directory before anything reads it, by the records at the very end of the zip."""
-    refused = EvidenceRefused("this is no zip of the plain form: unpack it, and give the folder")
-    if size < _END.size:
-        raise refused
-    file.seek(size - _END.size)
-    end = _END.unpack(file.read(_END.size))
-    if end[0] != b"PK\5\6" or end[7] != 0:
-        raise refused
-    count, directory_bytes = end[4], end[5]
-    at = size - _END.size - _END_64_AT.size
-    if at >= 0:
-        file.seek(at)
-        signature, _, end_64_at, _ = _END_64_AT.unpack(file.read(_END_64_AT.size))
-        if signature == b"PK\6\7":
-            if end_64_at != at - _END_64.size:
-                raise refused
-            file.seek(end_64_at)
-            end_64 = _END_64.unpack(file.read(_END_64.size))
-            count, directory_bytes = end_64[7], end_64[8]
-    if count > _MOST_FILES or directory_bytes > _MOST_DIRECTORY_BYTES:
-        raise EvidenceRefused(f"the zip has {count} files; at most {_MOST_FILES} are read")
-
-
 def _check_entry(entry: zipfile.ZipInfo) -> None:
     """Only a plain file under a plain name, as it is or deflated."""
     mode = entry.external_attr >> 16
@@ -219,7 +194,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise EvidenceRefused(f"no bundle has a file named {entry.orig_filename[:200]!r}")
     if entry.flag_bits & 0x1:
         raise EvidenceRefused(f"{entry.filename} is encrypted", file=entry.filename)
-    if mode and not stat.S_ISREG(mode):
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         raise EvidenceRefused(f"{entry.filename} is no regular file", file=entry.filename)
     stored = entry.compress_type == zipfile.ZIP_STORED
     if (not stored and entry.compress_type != zipfile.ZIP_DEFLATED) or (
@@ -227,6 +202,11 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     ):
         raise EvidenceRefused(
             f"{entry.filename} is compressed in an unusual way: unpack it, and give the folder",
+            file=entry.filename,
+        )
+    if entry.flag_bits & ~_FLAGS:
+        raise EvidenceRefused(
+            f"{entry.filename} was written in an unusual way: unpack it, and give the folder",
             file=entry.filename,
         )
 

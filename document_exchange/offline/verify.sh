@@ -29,14 +29,54 @@ schema=document-exchange
 
 # ---- saying what was found; each line names its step ----
 
+# What comes from the bundle is printed by shown and quote_said alone: a text of it could tell the
+# terminal to erase what stands there, and write PROVED instead.
+controls=$(printf '[\001-\037]')
+character_2=$(printf '[\303-\327\331-\337][\200-\277]')
+character_3=$(printf '[\343-\354\356][\200-\277][\200-\277]')
+character_4=$(printf '\360[\240-\257][\200-\277][\200-\277]')
+symbol=$(printf '\342[\202-\277][\200-\277]')
+dash_or_quote=$(printf '\342\200[\220-\247]')
+full_width=$(printf '\357[\274-\276][\200-\277]')
+
+# shown TEXT: into $shown, if it is UTF-8 and nothing in it moves the cursor or turns the direction;
+# of the characters those that a document's title needs, Chinese ones of three and four bytes too.
+shown() {
+  shown=$1 rest=$1
+  case $1 in *[!\ -~]*) ;; *) return ;; esac
+  while [ -n "$rest" ]; do
+    case $rest in
+      [\ -~]*) rest=${rest#?} ;;
+      $character_2*) rest=${rest#??} ;;
+      $character_3* | $symbol* | $dash_or_quote* | $full_width*) rest=${rest#???} ;;
+      $character_4*) rest=${rest#????} ;;
+      *) shown='(not shown: it has characters that could mislead a terminal)' && return ;;
+    esac
+  done
+}
+
+# say VERDICT TEXT
+say() {
+  shown "$2"
+  printf '%-7s %-11s %s\n' "$1" "$step" "$shown"
+}
+
+# quote_said: what a program said of it last, the lines of plain ASCII.
+quote_said() {
+  [ -f "$work/said" ] || return 0
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in *[!\ -~]*) ;; *) printf '%s\n' "$line" ;; esac
+  done <"$work/said"
+}
+
 exec 3>&1 # for what is found where the output goes into a file
 
 step=bundle
-ok() { printf 'OK      %-11s %s\n' "$step" "$1"; }
-note() { printf 'NOTE    %-11s %s\n' "$step" "$1"; }
+ok() { say OK "$1"; }
+note() { say NOTE "$1"; }
 fail() {
-  printf 'FAILED  %-11s %s\n' "$step" "$1" >&3
-  [ ! -s "$work/said" ] || cat "$work/said" >&3
+  say FAILED "$1" >&3
+  quote_said >&3
   printf '\nNOT PROVED: do not rely on this bundle · 验证未通过，不可采信\n' >&3
   exit 1
 }
@@ -77,11 +117,19 @@ is_time() {
     [1-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9]Z) ;;
     *) return 1 ;;
   esac
+  case $1 in
+    ????-00-* | ????-1[3-9]-* | ????-??-00* | ????-??-3[2-9]* | *T2[4-9]:*) return 1 ;;
+    ????-0[2469]-31* | ????-11-31* | ????-02-30*) return 1 ;;
+    ????-02-29*)
+      year=${1%%-*}
+      [ $((year % 4)) -eq 0 ] && { [ $((year % 100)) -ne 0 ] || [ $((year % 400)) -eq 0 ]; }
+      ;;
+  esac
 }
 
 # epoch TIME: into $epoch, seconds since 1970 (days from the civil date, the year from March on).
 epoch() {
-  is_time "$1" || fail "$1 is no time"
+  is_time "$1" || fail "$file: a moment in it is none"
   year=${1%%-*} rest=${1#*-}
   month=${rest%%-*} rest=${rest#*-}
   day=${rest%%T*} rest=${rest#*T}
@@ -99,13 +147,34 @@ seconds_since_1970() {
   epoch=$((days * 86400 + $4 * 3600 + $5 * 60 + $6))
 }
 
-# read_text FILE: into $text, and its name into $file. Canonical JSON has no raw line break; the
-# text is what is given to openssl afterwards, so that what was read is what was signed.
+# read_text FILE: into $text, and its name into $file. Canonical JSON has no raw control character,
+# and no escape for a printable one, which could hide a name or a quotation mark. The text is what is
+# given to openssl afterwards, so that what was read is what was signed.
 read_text() {
   file=$1 text=''
   [ -f "$file" ] || fail "$file is missing"
   if IFS= read -r text <"$file"; then fail "$file has a line break, so it is not canonical"; fi
+  # A shell drops bytes of zero when it reads.
+  [ "$(printf %s "$text" | sha256sum)" = "$(sha256sum <"$file")" ] ||
+    fail "$file has a byte of zero, so it is not canonical"
+  case $text in
+    *$controls*) fail "$file has a control character, so it is not canonical" ;;
+    *'\u00'[2-7]*) no_needless_escape "$text" ;;
+  esac
   case $text in '{"'*'}') ;; *) fail "$file is not a JSON object" ;; esac
+}
+
+# no_needless_escape TEXT: what looks like one follows an escaped backslash.
+no_needless_escape() {
+  rest=$1
+  while :; do
+    case $rest in
+      *'\\'*) value=${rest%%'\\'*} rest=${rest#*'\\'} ;;
+      *) value=$rest rest='' ;;
+    esac
+    case $value in *'\u00'[2-7]*) fail "$file has a needless escape, so it is not canonical" ;; esac
+    [ -n "$rest" ] || return 0
+  done
 }
 
 # member NAME: into $value what stands after "NAME": in $text, which must hold that once.
@@ -243,10 +312,12 @@ look_at_signer() {
   openssl_verify -no_check_time -partial_chain -trusted "$work/seal-cas.pem" "$work/signer.pem" ||
     fail "$what: its signer's certificate was not issued by a CA of the seals"
   case $san in
-    URI:spiffe://*) san=${san#URI:} ;;
-    *) fail "$what: its signer's certificate names nobody ($san)" ;;
+    URI:spiffe://[a-z0-9]*/*) san=${san#URI:} ;;
+    *) fail "$what: its signer's certificate names nobody" ;;
   esac
-  case $san in *[!a-z0-9:/._-]*) fail "$what: its signer's certificate names nobody" ;; esac
+  case ${san#spiffe://} in
+    *[!a-z0-9/._-]* | *[.-]/*/*) fail "$what: its signer's certificate names nobody" ;;
+  esac
 }
 
 # judge PURPOSE: at $epoch the certificate in $work/signer.pem was valid, up to the root, and neither
@@ -272,8 +343,58 @@ signed() {
     -attime "$epoch" -signer "$work/signer.pem" -out /dev/null >"$work/said" 2>&1 ||
     fail "$1 is no signature over $file by somebody under the root"
   : >"$work/said"
+  check_form "$1"
   know_signer documents
   judge smimesign
+}
+
+# check_form SIGNATURE: it is what openssl verifies, and besides what it does not ask for: detached,
+# SHA-256 and ECDSA alone, with the signed attributes of CAdES, and nothing behind it.
+sha256=2.16.840.1.101.3.4.2.1 ecdsa=1.2.840.10045.4.3.2 data=1.2.840.113549.1.7.1
+check_form() {
+  parsed=$(openssl asn1parse -inform DER -in "$1" 2>"$work/said") ||
+    fail "$1 is not DER, or has something behind it"
+  case ${parsed#*':d=0 '} in
+    *':d=0 '*) fail "$1 has something behind it" ;;
+    *'l=inf '*) fail "$1 is not DER" ;;
+  esac
+  openssl cms -cmsout -print -noout -inform DER -in "$1" >"$work/form" 2>"$work/said" ||
+    fail "$1 can't be read"
+  read_form
+  expected="$sha256 $data <ABSENT> signerInfos version digestAlgorithm $sha256 signedAttrs"
+  [ "$form" = "$expected signatureAlgorithm $ecdsa signature unsignedAttrs " ] ||
+    fail "$1 has another form than CAdES-B with SHA-256 and ECDSA"
+  # contentType, messageDigest, signingTime, signingCertificateV2, each once.
+  for oid in 9.3 9.4 9.5 9.16.2.47; do
+    case $attributes in
+      *" $oid "*" $oid "*) fail "$1 has a signed attribute twice" ;;
+      *" $oid "*) ;;
+      *) fail "$1 has not the signed attributes of CAdES" ;;
+    esac
+  done
+}
+
+# read_form: of the lines that openssl printed those that matter, by their depth, into $form, and the
+# attributes of the arc of PKCS #9 into $attributes. What is in the certificates does not matter, but
+# a text of them can hide no line: it can only add some, and then $form is another.
+read_form() {
+  form='' attributes=' ' part=head
+  while IFS= read -r line; do
+    number=${line##*\(} number=${number%\)}
+    case $part:$line in
+      *:'    signerInfos:'*) part=signer form="${form}signerInfos " ;;
+      head:'    certificates:'*) part=certificates ;;
+      head:'        algorithm:'* | head:'      eContentType:'*) form="$form$number " ;;
+      head:'      eContent:'*) form="$form${line#*: } " ;;
+      signer:'          algorithm:'*) form="$form$number " ;;
+      signer:'        d.'*) ;;
+      signer:'        '[a-z]*)
+        line=${line%%:*}
+        form="$form${line#        } "
+        ;;
+      signer:'            object:'*) attributes="$attributes ${number#1.2.840.113549.1.} " ;;
+    esac
+  done <"$work/form"
 }
 
 # seal_of UNIT: that $san is a seal of this unit (of the centre, if it is empty), in the domain of
@@ -282,9 +403,13 @@ seal_of() {
   kind=centre/seal/
   [ -z "$1" ] || kind=unit/$1/seal/
   name=${san#"spiffe://$domain/$kind"}
-  case $name in
-    "$san" | '' | */*) fail "$what: signed by $san, which is no seal of ${1:-the centre}" ;;
-  esac
+  [ "$name" != "$san" ] && is_name "$name" ||
+    fail "$what: signed by $san, which is no seal of ${1:-the centre}"
+}
+
+# is_name TEXT: of a system, a seal or a service of the centre.
+is_name() {
+  case $1 in '' | [!a-z0-9]* | *[!a-z0-9._-]*) return 1 ;; *) [ "${#1}" -le 63 ] ;; esac
 }
 
 # signed_by UNIT SIGNATURE TIME: $text was signed by that unit's seal, and by the one in "by".
@@ -427,6 +552,7 @@ check_root() {
 check_authorities() {
   step=authorities
   : >"$work/seal-cas.pem"
+  count=0
   for authority in certificates/seal-ca.der certificates/seal-ca-[2-9].der; do
     [ -f "$authority" ] || continue
     openssl x509 -inform DER -in "$authority" -out "$work/ca.pem" 2>"$work/said" ||
@@ -437,6 +563,8 @@ check_authorities() {
     [ "$ca" = "CA:TRUE, pathlen:0" ] || fail "$authority is not a last CA ($ca)"
     for_documents "$purposes" "Time Stamping" ||
       fail "$authority is not for seals alone ($purposes)"
+    count=$((count + 1))
+    cat "$work/ca.pem" >"$work/seal-ca-$count.pem"
     cat "$work/ca.pem" >>"$work/seal-cas.pem"
     ok "$authority: a CA for seals, issued by the root"
   done
@@ -444,14 +572,24 @@ check_authorities() {
   : >"$work/crls.pem"
   for list in crls/*.der; do
     [ -f "$list" ] || continue
-    openssl crl -verify -inform DER -in "$list" -CAfile "$work/anchors.pem" -no-CApath \
-      -no-CAstore >>"$work/crls.pem" 2>"$work/said" || fail "$list is no revocation list"
-    case $(cat "$work/said") in
-      *'verify OK'*) ;;
-      *) fail "$list is by none of the authorities" ;;
-    esac
+    check_list "$list" "$work/root.pem" "$work"/seal-ca-*.pem
   done
   : >"$work/said"
+}
+
+# check_list LIST AUTHORITY…: one of them issued it. Each is asked alone: of two with one name
+# openssl would take the first.
+check_list() {
+  list=$1
+  shift
+  for authority in "$@"; do
+    openssl crl -verify -inform DER -in "$list" -CAfile "$authority" -no-CApath -no-CAstore \
+      >"$work/crl.pem" 2>"$work/said" || continue
+    case $(cat "$work/said") in
+      *'verify OK'*) cat "$work/crl.pem" >>"$work/crls.pem" && return ;;
+    esac
+  done
+  fail "$list is no revocation list of one of the authorities"
 }
 
 # The index: what the centre sealed as the whole of this bundle. It holds no free text, so it falls
@@ -462,9 +600,6 @@ check_index() {
   [ "$sums" = "$(sha256sum <index.sha256)" ] ||
     fail "index.sha256 does not fit index.json and index.json.p7s"
   read_text index.json
-  # A shell drops bytes of zero when it reads.
-  [ "$(printf %s "$text" | sha256sum)" = "$(sha256sum <index.json)" ] ||
-    fail "index.json is not canonical"
   index=$text
   pieces "$index"
   files=$piece3 units=$piece5 text=$piece2$piece4$piece6
@@ -477,6 +612,9 @@ check_index() {
   expected=$expected'},"made_at":"'$made_at'","manifest_sha256":"'$manifest'","recipients":['$units
   [ "$index" = "$expected],\"schema\":\"$schema/evidence/1\"}" ] ||
     fail "index.json is not written as a canonical index of this version is"
+  domain=${by#spiffe://} domain=${domain%%/*}
+  text=$index
+  signed_by '' index.json.p7s "$made_at"
   case $content in PARTS | DIGESTS) ;; *) fail "its content is $content" ;; esac
   list_files
   before=''
@@ -488,9 +626,6 @@ check_index() {
   done
   unsplit
   [ -n "$before" ] || fail "it is about nobody"
-  domain=${by#spiffe://} domain=${domain%%/*}
-  text=$index
-  signed_by '' index.json.p7s "$made_at"
   ok "sealed by $by at $made_at"
 }
 
@@ -504,10 +639,9 @@ pieces() {
   piece2=${2-} piece3=${3-} piece4=${4-} piece5=${5-} piece6=${6-}
 }
 
-# list_files: the digests in the index, one on a line as sha256sum reads them, into $work/sums; those
-# of the centre's signatures, which is what is time-stamped, into $stampable.
+# list_files: the digests in the index, one on a line as sha256sum reads them, into $work/sums.
 list_files() {
-  listed=0 before='' stampable=,
+  listed=0 before=''
   split ,
   for pair in $files; do
     path=${pair#\"} path=${path%%\"*}
@@ -517,17 +651,17 @@ list_files() {
     is_indexed "$path" || fail_unknown "$path"
     # Sorted, so none is listed twice, and as many files as are listed are those that are listed.
     [ "$before" \< "$path" ] || fail "it is not sorted at $path"
-    case $path in
-      accepted.p7s | deliveries/*.admission.p7s) stampable=$stampable$value, ;;
-      deliveries/*.p7s)
-        party_of_file "$path"
-        [ "$party" != centre ] || stampable=$stampable$value,
-        ;;
-    esac
     printf '%s  %s\n' "$value" "$path"
     before=$path listed=$((listed + 1))
   done >"$work/sums"
   unsplit
+}
+
+# stampable PATH TIME: the centre's signature in this file is of that time. A time-stamp names it by
+# its digest, under which the time is kept, in $moment_DIGEST.
+stampable() {
+  value=$(sha256sum <"$1")
+  eval "moment_${value%% *}=\$2"
 }
 
 # Every file that the index lists is there with that digest, and no others are.
@@ -566,6 +700,14 @@ check_manifest() {
   document_field title && title=$value
   document_field number && number_text=$value
   issuers=${document#*'"issuers":['} issuers=${issuers%%\]*}
+  split ,
+  named=''
+  for unit in $issuers; do
+    unit=${unit#\"} unit=${unit%\"}
+    is_unit "$unit" || fail "an issuer in manifest.json is no unit"
+    named="$named, $unit"
+  done
+  unsplit
   tail=${text##*'"parts":['}
   [ "$tail" != "$text" ] || fail "manifest.json has no parts"
   parts=${tail%%'],"recipients":['*} recipients=${tail#*'],"recipients":['}
@@ -584,7 +726,17 @@ check_manifest() {
     esac
   done
   unsplit
+  count_recipients
   ok "envelope $envelope: $number_text $title"
+}
+
+# count_recipients: those of the manifest into $all, those that the bundle is about into $told_of.
+count_recipients() {
+  all=0 told_of=0 rest=$recipients
+  while [ "$rest" != "${rest#*'"unit":"'}" ]; do all=$((all + 1)) rest=${rest#*'"unit":"'}; done
+  split ,
+  for unit in $units; do told_of=$((told_of + 1)); done
+  unsplit
 }
 
 # document_field NAME: into $value, a string of the document, or nothing.
@@ -608,6 +760,7 @@ check_accepted() {
   if has state_before || has recipient; then fail "accepted.json is about one recipient"; fi
   field at && accepted_at=$value
   signed_by '' accepted.p7s "$accepted_at"
+  stampable accepted.p7s "$accepted_at"
   member signatures_sha256
   value=${value#\[} value=${value%%\]*}
   lines='' count=0
@@ -647,7 +800,7 @@ check_seals() {
   done
   unsplit
   text=$accepted file=accepted.json
-  check_leaf accepted '' 0
+  check_leaf accepted '' 0 ENVELOPE_ACCEPTED '' '' PENDING "$accepted_at"
 }
 
 # Each part has the size and digest that the sealed manifest says; or none is in the bundle.
@@ -706,8 +859,8 @@ lower() {
   done
 }
 
-# check_leaf STEM UNIT SEQ: the statement in $text, signed by the centre, ties itself to this event
-# by the digest of salt and event.
+# check_leaf STEM UNIT SEQ TYPE RECEIPT_SHA256 BEFORE AFTER TIME: the statement in $text, signed by the
+# centre, ties itself to this event by the digest of salt and event.
 check_leaf() {
   step=leaf
   field leaf && leaf=$value
@@ -720,12 +873,30 @@ check_leaf() {
   [ "${value%%\"*}" = "$envelope" ] || fail "$file is about another envelope"
   value=${tail##*'"schema":"'}
   [ "${value%%\"*}" = "$schema/event/1" ] || fail "$file is no event"
-  value=${tail##*'"recipient":"'}
-  if [ "$value" = "$tail" ]; then value=''; else value=${value%%\"*}; fi
+  event_member recipient
   [ "$value" = "$2" ] || fail "$file is about another recipient"
   value=${tail##*'"seq":'}
   [ "${value%%[,\}]*}" = "$3" ] || fail "$file is about another statement"
+  # Before it stands "actor" alone, so the first one counts.
+  value=${text#*'"at":"'}
+  [ "${value%%\"*}" = "$8" ] || fail "$file is of another time than the statement"
+  event_member type
+  [ "$value" = "$4" ] || fail "$file is of another type than the statement"
+  event_member manifest_sha256
+  case $value in '' | "$manifest") ;; *) fail "$file is about another manifest" ;; esac
+  event_member receipt_sha256
+  case $value in '' | "$5") ;; *) fail "$file is about another receipt" ;; esac
+  event_member state_before
+  case $value in '' | "$6") ;; *) fail "$file has another state before" ;; esac
+  event_member state_after
+  case $value in '' | "$7") ;; *) fail "$file has another state after" ;; esac
   ok "$1: $leaf"
+}
+
+# event_member NAME: into $value, of the event whose last members are in $tail; nothing without it.
+event_member() {
+  value=${tail##*"\"$1\":\""}
+  if [ "$value" = "$tail" ]; then value=''; else value=${value%%\"*}; fi
 }
 
 check_deliveries() {
@@ -787,11 +958,18 @@ check_statement() {
     sender) signed_by "$sender" "$1.p7s" "$recorded_at" ;;
   esac
   ok "$1: by $san as of $recorded_at"
-  [ "$party" = centre ] || check_admission "$1" "$2"
+  if [ "$party" = centre ]; then
+    stampable "$1.p7s" "$recorded_at"
+  else
+    check_admission "$1" "$2"
+    stampable "$1.admission.p7s" "$recorded_at"
+  fi
   number seq && seq=$value
   field state_before && before=$value
   field state_after && after=$value
-  check_leaf "$1" "$2" "$seq"
+  receipt=''
+  if [ "$party" != centre ]; then field receipt_sha256 && receipt=$value; fi
+  check_leaf "$1" "$2" "$seq" "$type" "$receipt" "$before" "$after" "$recorded_at"
   told="$told${1##*/} $type $seq $before $after $recorded_at $reason_code$newline"
 }
 
@@ -818,7 +996,7 @@ check_effect() {
 }
 
 # check_history UNIT: from the acceptance on each statement comes next, in the state that the last
-# one left, and none is dated before the acceptance.
+# one left, and not before it; and the index was made after all of them.
 check_history() {
   step=history
   state=PENDING requested=no count=0 latest=$accepted_at history=''
@@ -836,7 +1014,7 @@ check_history() {
       no) fail "$name asks for a withdrawal, and a request is open" ;;
     esac
     [ "$after" = "$next" ] || fail "$name leads to $next, not to $after"
-    [ ! "$recorded_at" \< "$accepted_at" ] || fail "$name was recorded before the acceptance"
+    [ ! "$recorded_at" \< "$latest" ] || fail "$name was recorded before what it follows"
     case $if_requested in yes) requested=no ;; no) requested=yes ;; esac
     [ "$next" = SIGNED_FOR ] || requested=no
     state=$next latest=$recorded_at
@@ -844,6 +1022,7 @@ check_history() {
   done <<TOLD
 $told
 TOLD
+  [ ! "$made_at" \< "$latest" ] || fail "deliveries/$1: the index is dated before what it tells"
   ok "deliveries/$1: PENDING$history"
   summary="$summary$newline  $1: $state ($latest)"
 }
@@ -912,9 +1091,8 @@ check_timestamp() {
   fi
   know_signer time-stamps
   name=${san#"spiffe://$domain/centre/tsa/"}
-  case $name in
-    "$san" | '' | */*) fail "$what: by $san, which is no time-stamping service" ;;
-  esac
+  [ "$name" != "$san" ] && is_name "$name" ||
+    fail "$what: by $san, which is no time-stamping service"
   judge timestampsign
   verify_stamp "$1" "$work/root.pem" "$work/seal-cas.pem"
   ok "$1: $stamped signatures existed at $stamp, says $san"
@@ -945,19 +1123,30 @@ check_external() {
 
 # verify_stamp STEM ROOT CHAIN: openssl finds the stamp right at its own time.
 verify_stamp() {
-  openssl ts -verify -data "$1.txt" -in "$1.tsr" -CAfile "$2" -untrusted "$3" -attime "$epoch" \
-    >"$work/said" 2>&1 || fail "$1.tsr is no time-stamp over $1.txt by somebody under that root"
+  stem=$1 authority=$2 chain=$3
+  set -- -data "$1.txt" -in "$1.tsr" -CAfile "$authority" -attime "$epoch"
+  # The service may stand directly under its root, and openssl refuses an empty file.
+  [ ! -s "$chain" ] || set -- "$@" -untrusted "$chain"
+  openssl ts -verify "$@" >"$work/said" 2>&1 ||
+    fail "$stem.tsr is no time-stamp over $stem.txt by somebody under that root"
+  : >"$work/said"
+  fits_stamp
 }
 
-# stamped_lines FILE: it is made of digests, sorted; those of this bundle are counted in $stamped.
+# stamped_lines FILE: it is made of digests, sorted; those of this bundle are counted in $stamped,
+# and the latest of their moments is put into $latest.
 stamped_lines() {
-  stamped=0 before='' line=''
+  stamped=0 before='' line='' count=0 latest=''
   while IFS= read -r line; do
     is_digest "$line" && [ "$before" \< "$line" ] || fail "$1 is no sorted list of digests"
-    case $stampable in *",$line,"*) stamped=$((stamped + 1)) ;; esac
-    before=$line
+    before=$line count=$((count + 1))
+    eval "moment=\${moment_$line-}"
+    [ -n "$moment" ] || continue
+    stamped=$((stamped + 1))
+    [ ! "$latest" \< "$moment" ] || latest=$moment
   done <"$1"
-  [ -z "$line" ] || fail "the last line of $1 does not end"
+  # A byte of zero would not have been seen.
+  [ "$(($(wc -c <"$1")))" -eq $((count * 65)) ] || fail "$1 has more than its lines"
   [ "$stamped" -gt 0 ] || fail "$1 holds no signature of this bundle"
 }
 
@@ -976,6 +1165,19 @@ stamp_time() {
   hour=${3%%:*} minute=${3#*:} second=${3##*:}
   minute=${minute%%:*} second=${second%%.*}
   seconds_since_1970 "$4" $((${#months} / 3 + 1)) "$2" "${hour#0}" "${minute#0}" "${second#0}"
+  stamped_at=$epoch
+}
+
+# fits_stamp: the stamp is neither from before what it was made over, nor from after the index.
+tolerance=120 # seconds, for clocks that differ
+fits_stamp() {
+  file=$what
+  epoch "$latest"
+  [ "$stamped_at" -ge $((epoch - tolerance)) ] ||
+    fail "$what is of $stamp, and what it is over of $latest: that is too early"
+  epoch "$made_at"
+  [ "$stamped_at" -le $((epoch + tolerance)) ] ||
+    fail "$what is of $stamp, and the index of $made_at: that is too late"
 }
 
 check_log() {
@@ -1009,6 +1211,9 @@ check_parts
 check_deliveries
 check_timestamps
 check_log
-printf '\nPROVED · 验证通过\n  %s %s\n' "$number_text" "$title"
-printf '  envelope %s, from %s, issued by %s\n' "$envelope" "$sender" "$issuers"
-printf '  accepted %s; as of %s:%s\n' "$accepted_at" "$made_at" "$summary"
+shown "$number_text $title"
+without=''
+[ "$content" = PARTS ] || without='; without content · 不含正文'
+printf '\nPROVED · 验证通过\n  %s\n  envelope %s, from %s, issued by %s\n  accepted %s; as of %s%s\n' \
+  "$shown" "$envelope" "$sender" "${named#, }" "$accepted_at" "$made_at" "$without" || exit 1
+printf '  about %s of %s recipients · 收文单位:%s\n' "$told_of" "$all" "$summary" || exit 1

@@ -44,6 +44,7 @@ class EvidenceOnPostgres:
                 row["event_salt"],
                 row["root_crl"],
                 row["seal_crl"],
+                row["recorded_at"],
             )
             for row in rows
         ]

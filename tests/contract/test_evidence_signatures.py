@@ -12,14 +12,15 @@ from asn1crypto import cms  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
 
 from document_exchange import evidence, signature
+from document_exchange.certificates import fingerprint
 from tests import evidence_stories as stories
 from tests import pyhanko_for_tests as pyhanko
-from tests.cms_for_tests import make_cms, make_signer, usual
+from tests.cms_for_tests import make_cms, make_signer, usual, usual_attributes, without
 from tests.evidence_cases import CITY, FOREIGN
 from tests.evidence_for_tests import THEN, Files, Forgery, make_bundle
 from tests.evidence_stories import OTHER, RECIPIENT, SENDER
 from tests.evidence_verifiers import in_python, in_shell
-from tests.pki_for_tests import DAY, Holder, make_crl
+from tests.pki_for_tests import DAY, TIME_STAMPING, Holder, make_crl
 
 RECEIPT = f"deliveries/{RECIPIENT}/0002-SIGNED_FOR.p7s"
 HOLDERS = {
@@ -174,6 +175,58 @@ def test_stamps_of_a_service_outside_of_the_exchange(tsa: str | None, step: str,
     for found in (in_python(files, CITY.fingerprint, tsa), in_shell(files, CITY.fingerprint, tsa)):
         assert found.step == step, found.said
         assert said in found.said
+
+
+def test_a_service_may_stand_directly_under_its_root() -> None:
+    root = CITY.authority("Root of a service", issuer=None, path_length=1)
+    service = CITY.leaf(
+        "spiffe://exchange.example/centre/tsa/main", "of the service", issuer=root,
+        purposes=TIME_STAMPING, purposes_critical=True,
+    )  # fmt: skip
+
+    def with_root(files: Files) -> None:
+        files[evidence.tsa_path(1)] = root.der
+
+    forgery = Forgery(signers={STAMP: service}, before_index=with_root)
+    files = make_bundle(CITY, stories.stamped(), forgery)
+    tsa = fingerprint(root.certificate)
+    for found in (in_python(files, CITY.fingerprint, tsa), in_shell(files, CITY.fingerprint, tsa)):
+        assert found.step == "", found.said
+        assert "signatures existed at" in found.said
+
+
+def _attached(content: bytes) -> bytes:
+    """The content is inside too: openssl takes the one that it is given."""
+    signer = make_signer(content, CITY.seal(RECIPIENT))
+    inside = {"content_type": "data", "content": content}
+    return make_cms([signer], [CITY.seal(RECIPIENT)], encap_content_info=inside)
+
+
+def _another_digest(content: bytes) -> bytes:
+    """SHA-512 is among the digest algorithms, though nobody used it."""
+    signer = make_signer(content, CITY.seal(RECIPIENT))
+    both = [{"algorithm": "sha256"}, {"algorithm": "sha512"}]
+    return make_cms([signer], [CITY.seal(RECIPIENT)], digest_algorithms=both)
+
+
+def _no_signing_time(content: bytes) -> bytes:
+    holder = CITY.seal(RECIPIENT)
+    attributes = without(usual_attributes(content, holder), "signing_time")
+    return usual(content, holder, attributes=attributes)
+
+
+def _something_behind(content: bytes) -> bytes:
+    return usual(content, CITY.seal(RECIPIENT)) + b"\x05\x00"
+
+
+@pytest.mark.parametrize("made", [_attached, _another_digest, _no_signing_time, _something_behind])
+def test_what_openssl_verifies_and_is_no_cades_is_refused_by_both(
+    made: Callable[[bytes], bytes],
+) -> None:
+    files = make_bundle(CITY, stories.simple(), Forgery(made={RECEIPT: made}))
+    python, shell = in_python(files, CITY.fingerprint), in_shell(files, CITY.fingerprint)
+    assert (python.step, shell.step) == ("receipt", "receipt"), (python.said, shell.said)
+    assert "CAdES" in shell.said or "behind it" in shell.said
 
 
 def _content_of(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -49,9 +50,8 @@ def unpacked(files: Files, folder: Path) -> Path:
 
 
 def signature_of(stem: str, moment: dt.datetime) -> str:
-    commands = block("cms -verify").replace(
-        "-in S -content F", f"-in {stem}.p7s -content {stem}.json"
-    )
+    commands = block("cms -verify").replace(" -in S", f" -in {stem}.p7s")
+    commands = commands.replace(" -content F", f" -content {stem}.json")
     return commands.replace(" T ", f" {int(moment.timestamp())} ")
 
 
@@ -60,6 +60,8 @@ def test_a_signature_by_hand(tmp_path: Path) -> None:
     said = run(signature_of(SIGNED, stories.at(2)), folder)
     assert f"URI:spiffe://exchange.example/unit/{RECIPIENT}/seal/seal-1" in said
     assert "signer.pem: OK" in said
+    for word in ("eContent: <ABSENT>", "signedAttrs:", "signingCertificateV2", "ecdsa-with-SHA256"):
+        assert word in said
     assert not run(signature_of(SIGNED, stories.at(10**6)), folder)
 
 
@@ -93,11 +95,80 @@ def test_the_digests_by_hand(tmp_path: Path) -> None:
 )
 def test_the_script_counts_seconds_as_others_do(moment: str, tmp_path: Path) -> None:
     """Leap years and all; the function is taken out of the script."""
-    script = resources.files("document_exchange").joinpath("offline", evidence.VERIFY_SCRIPT)
     text = f"{moment}T23:08:09.500Z"
-    functions = script.read_text("utf-8").partition("# ---- the steps")[0]
-    said = run(f'{functions}\nepoch {text}; echo "$epoch"', tmp_path)
+    said = run(f'{functions()}\nepoch {text}; echo "$epoch"', tmp_path)
     assert int(said) == int(times.parse_time(text).timestamp())
+
+
+def functions() -> str:
+    """Those of the script that no step needs alone."""
+    script = resources.files("document_exchange").joinpath("offline", evidence.VERIFY_SCRIPT)
+    return script.read_text("utf-8").partition("# ---- the steps")[0]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[2J", "a\rb", "a\x7fb", "a\x9bb", "a\u202eb", "a\u2067b", "a\u061cb", "a\ufeffb",
+        "a\u2028b", b"a\x9b2J", b"\xc3", b"\xe5\x85", b"\xed\xa0\x80",
+    ],
+)  # fmt: skip
+def test_the_script_shows_nothing_that_moves_the_cursor(text: str | bytes, shell: str) -> None:
+    raw = text.encode() if isinstance(text, str) else text
+    assert shown(raw, shell).startswith(b"(not shown")
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_the_script_shows_titles(shell: str) -> None:
+    title = "关于〔2019〕31号 “防汛”——预案、𠀋 → é (plain)".encode()
+    assert shown(title, shell) == title
+
+
+def shown(text: bytes, shell: str) -> bytes:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    done = subprocess.run(
+        [
+            *("env", "-i", "PATH=/usr/bin:/bin", shell, "-c"),
+            f'{functions()}\nshown "$1"; printf %s "$shown"', "sh", text,
+        ],
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_one"),
+    [
+        ("2019-06-03T23:59:59.999Z", True), ("2020-02-29T00:00:00.000Z", True),
+        ("2019-02-29T00:00:00.000Z", False), ("2100-02-29T00:00:00.000Z", False),
+        ("2019-06-31T00:00:00.000Z", False), ("2019-06-03T24:00:00.000Z", False),
+        ("2019-00-03T00:00:00.000Z", False), ("2019-13-03T00:00:00.000Z", False),
+        ("2019-06-00T00:00:00.000Z", False), ("2019-12-31T00:00:00.000Z", True),
+    ],
+)  # fmt: skip
+def test_the_script_knows_which_moments_there_are(
+    moment: str, is_one: bool, tmp_path: Path
+) -> None:
+    said = run(f"{functions()}\nis_time {moment} && echo yes || echo no", tmp_path)
+    assert said == ("yes\n" if is_one else "no\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_canonical"),
+    [
+        (rb'{"a":"b\"\\c\u001f"}', True), (rb'{"a":"\\u0041"}', True), (rb'{"a":"\u0041"}', False),
+        (rb'{"a":"\\\u0041"}', False), (rb'{"\u0074ype":"x"}', False), (b'{"a":"b\r"}', False),
+        (b'{"a":"b\0"}', False), (b'{"a":"b\n"}', False), (b'{"a":"b"}\n', False),
+    ],
+)  # fmt: skip
+def test_the_script_reads_canonical_text_alone(
+    text: bytes, is_canonical: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "text.json").write_bytes(text)
+    said = run(f"{functions()}\nwork=.; read_text text.json && echo read", tmp_path)
+    assert ("read" in said) is is_canonical
 
 
 def test_guide_and_script_are_in_the_wheel(tmp_path: Path) -> None:

@@ -388,7 +388,9 @@ async def test_earlier_envelopes_are_checked_before_any_byte(
         refused = await submitted_without_bytes(inside, lead, reply_to=earlier)
         assert type(refused) is ManifestRefused
         assert refused.attributes == {"field": "document.reply_to", "value": earlier}
-        assert refused.message == "reply_to must name an envelope that the sender or an issuer has sent or got"
+        assert refused.message == (
+            "reply_to must name an envelope that the sender or an issuer has sent or got"
+        )
     # To answer it is enough to have got it; to declare it void it must be one's own.
     for earlier in (unknown, foreign, got):
         refused = await submitted_without_bytes(inside, lead, voids=earlier)

@@ -279,6 +279,10 @@ async def test_what_was_revoked_afterwards_stays_evidence(
     async with local_centre.async_client(SENDER) as finance:
         before = await finance.evidence(paper.envelope_id, to=tmp_path / "before.zip")
 
+        # Lists know whole seconds: one of the second of the acceptance would count for it.
+        second = now().replace(microsecond=0)
+        while now().replace(microsecond=0) == second:
+            await inside.admits(system)
         await inside.revoke(seal)
         inside.authority().issue_crls()
         await inside.revoke(system)
@@ -485,6 +489,25 @@ async def test_the_time_stamps_that_have_come_are_part_of_it(
     assert "accepted.p7s" not in notes
 
 
+async def test_no_index_is_older_than_what_another_servers_clock_recorded(
+    inside: CentreInside, finance: AsyncClient, told: Told, tmp_path: Path
+) -> None:
+    ahead = now() + dt.timedelta(minutes=1)
+    async with inside.ledger() as ledger, ledger.transaction():
+        # The bytes stay as they are: only what the centre goes by is a minute ahead.
+        for change in (
+            "update exchange.events v set at = $2 from exchange.statements s "
+            "where s.envelope_id = $1::uuid and s.recipient = $3 and s.seq = 7 "
+            "and v.event_no = s.event_no and v.at = s.recorded_at",
+            "update exchange.statements set recorded_at = $2 "
+            "where envelope_id = $1::uuid and recipient = $3 and seq = 7",
+        ):
+            assert await ledger.execute(change, told.envelope_id, ahead, FIRST) == "UPDATE 1"
+    saved = await finance.evidence(told.envelope_id, to=tmp_path / "saved.zip")
+    assert saved.report.index is not None
+    assert saved.report.index.made_at == times.format_time(ahead)
+
+
 def tsa_of(signer: KeySigner) -> str:
     return str(identity.of_certificate(signer.certificate))
 
@@ -502,9 +525,15 @@ async def test_the_command_line_saves_and_verifies(
     assert verdict["ok"]
     assert {each["step"] for each in steps} >= {"root", "seals", "admission", "history"}
     assert all(each["ok"] for each in steps)
+    assert list(verdict["states"]) == [FIRST]
+    assert (verdict["recipients"], verdict["without_content"]) == (1, False)
+    assert verdict["of_recipients"] > verdict["recipients"]
+    assert verdict["notes"] == sum(each["verdict"] == "NOTE" for each in steps)
 
     said = await asyncio.to_thread(elsewhere.run, "--lang", "zh", *verify, told.root)
     assert "证据成立" in said.stdout
+    assert f"个收文单位中的 1 个：{FIRST} " in said.stdout
+    assert "含正文附件" in said.stdout
     assert "根证书：与给定指纹一致" in said.stdout
     said = await asyncio.to_thread(elsewhere.run, *verify, "0" * 64, code=6)
     assert "THE EVIDENCE DOES NOT HOLD" in said.stdout

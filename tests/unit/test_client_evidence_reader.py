@@ -205,7 +205,7 @@ def test_a_mode_without_a_type_is_that_of_a_file(path: Path, mode: int) -> None:
 
 def test_an_extra_field_that_could_rename_an_entry_is_refused(path: Path) -> None:
     """Some programs take the name in field 0x7075 for that of the file."""
-    name = b"parts/001.pdf"
+    name = b"parts/9.pdf"  # as long as two numbers of ZIP64, with what precedes it
     field = struct.pack("<BL", 1, zlib.crc32(b"verify.sh")) + name
     with zipfile.ZipFile(path, "a") as archive:
         odd = entry("verify.sh")

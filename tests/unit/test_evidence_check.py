@@ -550,6 +550,7 @@ def test_a_history_does_not_run_backwards() -> None:
         (THEN + 2 * MINUTE, True),
         (THEN + 2 * MINUTE - dt.timedelta(seconds=1), False),
         (THEN + DAY + 2 * MINUTE, True),
+        (THEN + DAY + 2 * MINUTE + dt.timedelta(milliseconds=999), True),
         (THEN + DAY + 2 * MINUTE + dt.timedelta(seconds=1), False),
     ],
 )

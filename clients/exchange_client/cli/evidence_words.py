@@ -31,9 +31,13 @@ EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
         "信封 {envelope_id} 的证据，截至 {made_at}，收文单位：{recipients} -> {path}",
     ),
     "evidence_holds": (
-        "the evidence holds: {envelope_id}, as of {made_at}, under root {root}",
-        "证据成立：信封 {envelope_id}，截至 {made_at}，根证书 {root}",
+        "the evidence holds: {envelope_id}, as of {made_at}, under root {root}\n"
+        "about {recipients} of {of_recipients} recipients: {states}; {content}; notes: {notes}",
+        "证据成立：信封 {envelope_id}，截至 {made_at}，根证书 {root}\n"
+        "涉及 {of_recipients} 个收文单位中的 {recipients} 个：{states}；{content}；提示 {notes} 条",
     ),
+    "evidence_digests": ("without content", "不含正文附件"),
+    "evidence_parts_too": ("with content", "含正文附件"),
     "evidence_fails": (
         "THE EVIDENCE DOES NOT HOLD: {failed} steps failed, first {step} of {subject}",
         "证据不成立：{failed} 个步骤不通过，首先是 {subject} 的 {step}",

@@ -81,5 +81,24 @@ def _conclude(output: Output, report: Report, root: str) -> None:
         "envelope_id": index.envelope_id if index else None,
         "made_at": times.parse_time(index.made_at) if index else None,
         "root": root,
+        "notes": report.notes,
+        **_extent(output, report),
     }
     output.row(row, "evidence_holds" if report.ok else "evidence_fails")
+
+
+def _extent(output: Output, report: Report) -> dict[str, Any]:
+    """About whom the evidence is and how each one's delivery stands, as far as it is proved."""
+    index, manifest = report.index, report.manifest
+    states = report.states if report.ok else {}
+    recipients = index.recipients if index else ()
+    found: dict[str, Any] = {
+        "recipients": len(recipients),
+        "of_recipients": len(manifest.recipients) if manifest else None,
+        "without_content": index.content.value == "DIGESTS" if index else None,
+    }
+    if output.as_json:
+        return found | {"states": {unit: states[unit].value for unit in sorted(states)}}
+    shown = [f"{unit} {output.words(states[unit].value)}" for unit in sorted(states)]
+    extent = "evidence_digests" if found["without_content"] else "evidence_parts_too"
+    return found | {"states": shown, "content": output.words(extent)}

@@ -7,7 +7,7 @@ select recipient, seq from exchange.deliveries where envelope_id = $1::uuid orde
 select s.recipient, s.seq, s.type, sha256(s.receipt) as receipt,
        sha256(s.receipt_signature) as receipt_signature, sha256(s.admission) as admission,
        sha256(s.admission_signature) as admission_signature, sha256(v.event) as event,
-       sha256(v.salt) as event_salt, s.root_crl, s.seal_crl
+       sha256(v.salt) as event_salt, s.root_crl, s.seal_crl, s.recorded_at
   from unnest($2::text[], $3::bigint[]) as k (recipient, seq)
   join exchange.statements s
     on s.envelope_id = $1::uuid and s.recipient = k.recipient and s.seq <= k.seq
