@@ -197,7 +197,7 @@ class ExchangeServer:
             guard,
             exchange,
             CorrespondenceServicer(Correspondence(CorrespondenceOnPostgres(database))),
-            self._evidence(ledger, EvidenceOnPostgres(database), registry, seal),
+            self._evidence(ledger, EvidenceOnPostgres(database), registry, seal, guard),
             self._directory(registry, guard, quotas),
             self._admin(database),
         )
@@ -368,6 +368,7 @@ class ExchangeServer:
         evidence: EvidenceOnPostgres,
         registry: RegistryFollower,
         seal: CentreSeal,
+        guard: Guard,
     ) -> EvidenceServicer:
         authorities = {
             ROOT_CERTIFICATE: self._trust.root.public_bytes(Encoding.DER),
@@ -386,7 +387,8 @@ class ExchangeServer:
                     for number, each in enumerate(self._external_tsa, 1)
                 },
                 offline.texts(),
-            )
+            ),
+            guard.still_admitted,
         )
 
     def _directory(

@@ -22,7 +22,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = {
     "document_exchange.v1.ExchangeService",
     "document_exchange.v1.AdminService",
+    "document_exchange.v1.CorrespondenceService",
     "document_exchange.v1.DirectoryService",
+    "document_exchange.v1.EvidenceService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
 }

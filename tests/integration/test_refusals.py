@@ -55,6 +55,8 @@ SERVICE = "/document_exchange.v1.ExchangeService/"
 TABLES = {
     *("envelopes", "parts", "blocks", "doc_ids"),
     *("deliveries", "attention", "statements"),
+    *("deadlines", "links", "link_parties"),
+    *("stamp_queue", "stamps", "sealed_indexes"),
 }
 """Every table in which an envelope_id stands, besides that of events."""
 LONGEST_UPLOAD = timedelta(hours=4)

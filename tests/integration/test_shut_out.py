@@ -272,7 +272,9 @@ async def test_streams_that_wait_for_their_caller_end_as_well(
         # More than the windows of the connection hold: the server waits until it is read.
         calls["ExchangeService/DownloadPart"] = unread = reader.DownloadPart(part_of_much)
         await unread.read()
-        assert {name.rpartition(".")[2] for name in method_kinds().streams} == set(calls)
+        # Evidence without parts fits into the windows, so its stream can't be made to wait.
+        waiting = {name.rpartition(".")[2] for name in method_kinds().streams}
+        assert waiting - {"EvidenceService/GetEvidence"} == set(calls)
         trickling = await paused_upload(inside, holder, reader)
         sending = asyncio.create_task(trickle(trickling))
         expected = {**dict.fromkeys(calls, 1), "ExchangeService/Submit": 2}

@@ -30,8 +30,12 @@ from document_exchange.manifest import (
 )
 from document_exchange.receipt import (
     SIGNED_BY_CENTRE,
+    WITH_DEADLINE,
     WITH_REASON_CODE,
+    WITH_TEXT,
     Admission,
+    Deadline,
+    DeadlineKind,
     Log,
     ReasonCode,
     Receipt,
@@ -223,7 +227,8 @@ def receipts(draw: st.DrawFn) -> Receipt:
     """A receipt of any type that ``decode_receipt`` accepts."""
     kind = draw(st.sampled_from(ReceiptType))
     code = draw(st.sampled_from(ReasonCode)) if kind in WITH_REASON_CODE else None
-    reasons = texts(2000) if code is ReasonCode.OTHER else _optional(texts(2000))
+    needs_text = code is ReasonCode.OTHER or kind in WITH_TEXT
+    reasons = texts(2000) if needs_text else _optional(texts(2000))
     if kind in SIGNED_BY_CENTRE:
         accepted = kind is ReceiptType.ACCEPTED
         own: dict[str, Any] = {
@@ -238,6 +243,10 @@ def receipts(draw: st.DrawFn) -> Receipt:
             own["signatures_sha256"] = tuple(draw(signatures))
         else:
             own["state_before"] = draw(st.sampled_from(State))
+        if kind in WITH_DEADLINE:
+            own["deadline"] = Deadline(
+                kind=draw(st.sampled_from(DeadlineKind)), due_at=draw(written_times)
+            )
     else:
         own = {"by": draw(unit_seals)}
     return Receipt(
