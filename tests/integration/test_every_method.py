@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import msgspec
 import pytest
+from exchange_client.answer import answer_of
 from exchange_client.testing import LocalCentre, local_centre_fixture
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -244,7 +245,9 @@ async def answered(
     try:
         running = call(argument, timeout=20)
         if not method.server_streaming:
-            said = (await running).SerializeToString()
+            # An answer that comes while this side still sends is lost otherwise.
+            answer = await (answer_of(running) if method.client_streaming else running)
+            said = answer.SerializeToString()
         else:
             async for answer in running:
                 said += answer.SerializeToString()

@@ -208,7 +208,7 @@ async def test_a_poll_reads_what_a_watch_would_without_the_summaries(
         while page := await ledger.waiting_seqs(unit, side, found[-1][0] if found else None, 2):
             found.extend(page)
         assert found == expected[side]
-    assert await ledger.waiting_seqs("qd-tongji", "S", None, 10) == []
+    assert await ledger.waiting_seqs("nobody-here", "S", None, 10) == []
 
 
 @pytest.mark.parametrize(
