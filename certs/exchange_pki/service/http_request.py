@@ -11,7 +11,8 @@ _REQUEST_LINE = re.compile(
     rb"(?P<method>GET|HEAD|POST) (?P<path>/[A-Za-z0-9._/-]{0,100})(?:\?[!-~]*)? HTTP/1\.[01]"
 )
 _SOME_REQUEST_LINE = re.compile(rb"(?P<method>[!-~]+) [!-~]+ HTTP/[0-9]\.[0-9]")
-_HEADER = re.compile(rb"([A-Za-z0-9-]{1,100}):[ \t]*([ -~\t]*?)[ \t]*")
+# Without blanks around the value: patterns that could take them in two ways try all of them.
+_HEADER = re.compile(rb"([A-Za-z0-9-]{1,100}):([ -~\t]*)")
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 
 
@@ -61,5 +62,5 @@ def _headers(lines: list[bytes]) -> Mapping[bytes, bytes] | None:
         name = header[1].lower()
         if name in found and name in (b"content-length", b"content-type", b"transfer-encoding"):
             return None
-        found[name] = header[2]
+        found[name] = header[2].strip(b" \t")
     return found
