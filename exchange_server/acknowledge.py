@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -29,7 +30,6 @@ from document_exchange.receipt import (
     ReceiptType,
     State,
 )
-from exchange_runtime.clock import Clock
 from exchange_runtime.fault_points import reach
 from exchange_runtime.requests import check_shape
 from exchange_runtime.values import Principal
@@ -71,7 +71,6 @@ class Acknowledger:
     registry: RegistryFollower
     trust: SealTrust
     recorder: Recorder
-    clock: Clock
     positions: Positions
 
     async def confirm_delivery(
@@ -129,7 +128,8 @@ class Acknowledger:
             if position.recorded:
                 return await self._recorded_before(made, signed)
             # 4. The seal: exact bytes, chain, purpose, unit, valid and unrevoked now.
-            seal = self._check_seal(principal, made, signed)
+            at = self.recorder.moment(position)
+            seal = self._check_seal(principal, made, signed, at)
             if made.manifest_sha256 != position.manifest_sha256:
                 raise ReceiptRefused(
                     "the receipt is for another manifest than the envelope has",
@@ -137,7 +137,7 @@ class Acknowledger:
                 )
             reach("receipt.sealed")
             # 5. The transition, the admission, one transaction.
-            party = PartyReceipt(made, signed, principal, seal)
+            party = PartyReceipt(made, signed, principal, seal, at)
             record = await self.recorder.admit(party, position)
             if record is not None:
                 log.info("receipt_recorded", type=made.type, recipient=made.recipient)
@@ -214,9 +214,11 @@ class Acknowledger:
             self.positions.remember(remembered)
         return record
 
-    def _check_seal(self, principal: Principal, made: Receipt, signed: Signed) -> bytes:
+    def _check_seal(
+        self, principal: Principal, made: Receipt, signed: Signed, at: datetime
+    ) -> bytes:
         certificate = signature.verify(signed.content, signed.signature)
-        seal = self.trust.check(certificate, at=self.clock(), crls=None)
+        seal = self.trust.check(certificate, at=at, crls=None)
         if seal.unit != principal.unit:
             raise SealOfAnotherUnit(
                 f"the receipt is sealed by {seal}, the caller is {principal.unit}", seal=str(seal)

@@ -353,7 +353,7 @@ class ExchangeServer:
                 limits.idle_timeout_s,
                 quotas,
             ),
-            Acknowledger(ledger, registry, trust, recorder, self._clock, positions),
+            Acknowledger(ledger, registry, trust, recorder, positions),
             Tracker(ledger),
             Watcher(hub, ledger, limits.watch_poll_s),
             guard.still_admitted,

@@ -73,6 +73,8 @@ class PartyReceipt:
     principal: Principal
     seal: bytes
     """Fingerprint of the sealing certificate."""
+    at: datetime
+    """The moment at which its seal was checked, and as of which it is admitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,13 @@ class Recorder:
         """Raise Unavailable if nothing could be signed now."""
         self.seal.check(self.clock())
 
+    def moment(self, position: DeliveryPosition) -> datetime:
+        """As of when the next statement is dated.
+
+        Another server's clock may be a little ahead; a history never runs backwards.
+        """
+        return max(self.clock(), position.updated_at)
+
     async def own(
         self,
         position: DeliveryPosition,
@@ -110,7 +119,8 @@ class Recorder:
         """
         after = await self._after(position, type_, None)
         about = {"deadline": deadline.kind.value} if deadline else None
-        event = self._event(principal, position, type_, after, detail=about)
+        at = self.moment(position)
+        event = self._event(at, principal, position, type_, after, detail=about)
         receipt_id = codes.new_id(event.at)
         signed = self.seal.own(type_, receipt_id, position, after, event, deadline)
         reach("receipt.signed")
@@ -149,6 +159,7 @@ class Recorder:
         said = made.receipt
         after = await self._after(position, said.type, said.reason_code)
         event = self._event(
+            made.at,
             made.principal,
             position,
             said.type,
@@ -189,6 +200,7 @@ class Recorder:
 
     def _event(
         self,
+        at: datetime,
         principal: Principal | None,
         position: DeliveryPosition,
         type_: ReceiptType,
@@ -200,8 +212,7 @@ class Recorder:
     ) -> PreparedEvent:
         return events.prepare(
             type_.value,
-            # Another server's clock may be a little ahead; a history never runs backwards.
-            max(self.clock(), position.updated_at),
+            at,
             principal or CENTRE,
             envelope_id=position.envelope_id,
             recipient=position.recipient,
