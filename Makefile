@@ -54,14 +54,16 @@ test: lint types imports proto-check pytest ## Everything: lint, types, import c
 
 pytest: $(READY) ## Tests only; ARGS="-k word tests/unit" narrows them
 ifeq ($(ARGS),)
-	@# The integration tests wait more than they work, so the others run beside them.
+	@# Integration tests wait more than they work, so two halves of about equal length run at once.
 	@mkdir -p .cache
 	@$(PY) -m pytest -q tests/unit tests/property tests/contract tests/fault \
+		tests/integration/test_[a-d]*.py \
 		> .cache/pytest.log 2>&1 & others=$$!; trap "kill $$others 2> /dev/null || true" EXIT; \
 	failed=0; \
-	$(PY) -m pytest tests/integration || failed=1; \
+	$(PY) -m pytest tests/integration/test_[!a-d]*.py || failed=1; \
 	wait $$others || failed=1; \
-	echo; echo "unit, property, contract, fault:"; cat .cache/pytest.log; exit $$failed
+	echo; echo "unit, property, contract, fault, and the first of integration:"; \
+	cat .cache/pytest.log; exit $$failed
 else
 	$(PY) -m pytest $(ARGS)
 endif

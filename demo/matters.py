@@ -39,13 +39,20 @@ async def play(
     """All five, beside one another; returns what their offices saw.
 
     Raises:
-        TimeoutError: something that had to come did not come in time.
-        ExchangeError: an office met an error.
+        TimeoutError: something that had to come did not come in time; names the matters.
+        ExceptionGroup: of an ExchangeError for each matter in which an office met an error.
     """
     desk = Desk(city, clients, out, seed)
     courses = (play_return, play_withdrawals, play_joint_issue, play_circulation, play_overdue)
-    async with asyncio.timeout(TIMEOUT_S):
-        return await asyncio.gather(*(course(desk) for course in courses))
+    tasks: list[asyncio.Task[Matter]] = []
+    try:
+        async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as group:
+            for course in courses:
+                tasks.append(group.create_task(course(desk), name=course.__name__))
+    except TimeoutError:
+        late = ", ".join(task.get_name() for task in tasks if task.cancelled())
+        raise TimeoutError(f"not done within {TIMEOUT_S:g} s: {late}") from None
+    return [task.result() for task in tasks]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from exchange_client import AsyncClient
 from document_exchange.evidence import Step
 from document_exchange.evidence_report import Report, Verdict
 
-EVIDENCE, FINGERPRINT = "evidence.zip", "root-fingerprint.txt"
+EVIDENCE, UNPACKED, FINGERPRINT = "evidence.zip", "evidence", "root-fingerprint.txt"
 STAMPS_TIMEOUT_S, LOOK_AGAIN_S = 15.0, 0.5
 SCRIPT_TIMEOUT_S = 120.0
 

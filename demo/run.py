@@ -85,13 +85,12 @@ async def _play(
         await balance.check_with_senders(books, clients, found)
         [joint] = [matter for matter in books.matters if matter.name == "joint"]
         left = await proof.leave(clients[joint.units[0]], joint.main, fingerprint, out)
-        found.problems += left.problems
         guard.cancel()
     report = Console()
     summary.show(report, people, books, found)
     summary.show_proof(report, left, out)
     print(summary.result_line(people, books, found), flush=True)
-    return found.is_even
+    return found.is_even and not left.problems
 
 
 async def _fail_when_it_ends(centre: LocalCentre) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from demo.balance import Balance
 from demo.books import Books, Matter
 from demo.city import City
 from demo.plan import PlannedDocument
-from demo.proof import EVIDENCE, FINGERPRINT, Proof
+from demo.proof import EVIDENCE, FINGERPRINT, UNPACKED, Proof
 from document_exchange.receipt import State
 
 MEGABYTE = 1_000_000
@@ -44,16 +45,19 @@ def show(console: Console, city: City, books: Books, balance: Balance) -> None:
 
 def show_proof(console: Console, proof: Proof, out: Path) -> None:
     """Where the evidence is, and what its script says of it."""
-    command = 'env -i PATH=/usr/bin:/bin sh verify.sh "$(cat root-fingerprint.txt)"'
+    bundle, folder = (shlex.quote(str(out / name)) for name in (EVIDENCE, UNPACKED))
+    script = "env -i PATH=/usr/bin:/bin sh verify.sh"
     for line in (
-        f"Evidence of the joint issue · 联合行文的证据: {out / EVIDENCE}",
-        f"Root fingerprint · 根证书指纹: {out / FINGERPRINT}",
-        f"Unpacked, {command}",
-        f"  exits {proof.code}: {proof.last_line}",
+        "Evidence of the joint issue; to check it yourself · 联合行文的证据，可自行验证:",
+        f"  python3 -m zipfile -e {bundle} {folder}",
+        f'  (cd {folder} && {script} "$(cat ../{FINGERPRINT})")',
+        f"  exits · 退出码 {proof.code}: {proof.last_line}",
         f"  with one byte changed · 改动一个字节后 {proof.code_when_changed}:"
         f" {proof.last_line_when_changed}",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for problem in proof.problems:
+        console.print(f"  [red]✗[/red] {problem}", highlight=False)
 
 
 def result_line(city: City, books: Books, balance: Balance) -> str:
@@ -116,10 +120,10 @@ def _by_business(city: City, books: Books) -> Table:
     headings = (
         "Sent\n发文",
         "Extra\nurgent\n特急",
-        "With\nfiles\n带附件",
+        "With\nfiles\n附件",
         "Units\n送达",
         "Signed\nfor\n已签收",
-        "Refused\n拒收",
+        "Re-\nfused\n拒收",
         "MB",
     )
     for heading in headings:
@@ -127,6 +131,8 @@ def _by_business(city: City, books: Books) -> Table:
     documents = books.workday.documents
     for business in city.businesses:
         chosen = [each for each in documents if each.business == business.code]
+        if not chosen:
+            continue
         table.add_row(f"{business.name_zh} {business.name_en}", *_cells(chosen, books))
     table.add_section()
     table.add_row("Total · 合计", *_cells(documents, books), style="bold")

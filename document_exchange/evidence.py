@@ -26,6 +26,8 @@ SCHEMA: Literal["document-exchange/evidence/1"] = "document-exchange/evidence/1"
 
 MAX_FILES = 19_000
 """Files that one index lists at most: with room to spare within ``canonical.MAX_VALUES``."""
+MAX_CHOSEN_RECIPIENTS = 20
+"""Recipients that a request for evidence may name; naming none means all."""
 MAX_INDEX_BYTES = 4 * 1024 * 1024
 MAX_LIST_BYTES = 4 * 1024 * 1024
 """A revocation list, or the lines of a time-stamp."""

@@ -75,8 +75,8 @@ def check_timestamps(
         if digest not in stamped:
             why = "this signature is not time-stamped"
             findings.add(Step.TIMESTAMP, path, Verdict.NOTE, why)
-        elif at is not None and stamped[digest] - at > _LATE:
-            why = f"stamped {(stamped[digest] - at).days} days later"
+        elif at is not None and (late := _whole(stamped[digest]) - _whole(at)) > _LATE:
+            why = f"stamped {late.days} days later"
             findings.add(Step.TIMESTAMP, path, Verdict.NOTE, why)
 
 

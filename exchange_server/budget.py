@@ -60,8 +60,11 @@ class ByteBudget:
                 granted.set_result(None)
 
 
-class _Tier:
-    """One budget for all, and one for each unit, so that no unit can take it all."""
+class Shares:
+    """One budget for all, and one for each unit, so that no unit can take it all.
+
+    Of bytes, or of anything else that is counted.
+    """
 
     def __init__(self, total_bytes: int, unit_bytes: int) -> None:
         self._total = ByteBudget(total_bytes)
@@ -95,8 +98,8 @@ class Budgets:
 
     def __init__(self, total_bytes: int, unit_bytes: int) -> None:
         small_bytes = total_bytes // 8
-        self._small = _Tier(small_bytes, max(small_bytes // 3, SMALL_BYTES))
-        self._large = _Tier(total_bytes - small_bytes, unit_bytes)
+        self._small = Shares(small_bytes, max(small_bytes // 3, SMALL_BYTES))
+        self._large = Shares(total_bytes - small_bytes, unit_bytes)
 
     @property
     def used_bytes(self) -> int:
@@ -111,5 +114,5 @@ class Budgets:
         """Exactly what was taken at once."""
         self._tier(count).give_back(unit, count)
 
-    def _tier(self, count: int) -> _Tier:
+    def _tier(self, count: int) -> Shares:
         return self._small if count <= SMALL_BYTES else self._large

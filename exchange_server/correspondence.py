@@ -24,8 +24,6 @@ MOST_IN_THREAD = 500
 """Envelopes in one answer: what one message and one screen can hold."""
 MOST_STATUSES = 5000
 """Deliveries in one answer, of all its envelopes together: some 800 KB."""
-MOST_ANSWERS = 100
-"""How many answers of one recipient are looked at to find the first that stands."""
 
 
 class LinkKind(StrEnum):
@@ -128,10 +126,8 @@ class CorrespondenceLedger(Protocol):
         """Sender and manifest, if the unit is a party to it."""
         ...
 
-    async def circulation(
-        self, unit: str, envelope_id: str, answers: int
-    ) -> list[CirculationEntry]:
-        """All recipients in any order; of each, so many answers are looked at."""
+    async def circulation(self, unit: str, envelope_id: str) -> list[CirculationEntry]:
+        """All recipients in any order, each with its first answer that stands."""
         ...
 
 
@@ -193,7 +189,7 @@ class Correspondence:
                 envelope_id=envelope_id,
             )
         place = {recipient.unit: n for n, recipient in enumerate(circulated.recipients)}
-        entries = await self.ledger.circulation(unit, envelope_id, MOST_ANSWERS)
+        entries = await self.ledger.circulation(unit, envelope_id)
         return Circulation(
             envelope_id,
             sender,

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from document_exchange.errors import InternalError, InvalidRequest, NotFound, StateConflict
+from document_exchange.errors import InternalError, InvalidRequest, NotFound
 from document_exchange.receipt import State
 from exchange_runtime.requests import read_page
 from exchange_runtime.values import Principal
@@ -18,7 +18,12 @@ from exchange_server.positions import Positions
 from exchange_server.quotas import Quotas
 from exchange_server.receive import SLOWEST_BYTES_PER_S
 from exchange_server.recent import RecentParts
-from exchange_server.requests import check_identifier, envelope_not_found
+from exchange_server.requests import (
+    check_identifier,
+    envelope_not_found,
+    is_withdrawn,
+    withdrawn,
+)
 from exchange_server.values import (
     AcceptedEnvelope,
     Block,
@@ -30,9 +35,6 @@ from exchange_server.values import (
 CHUNK_BYTES = 256 * 1024
 MOST_ENCLOSED_BYTES = 256 * 1024
 """Of parts that go out with their envelope: nobody's budget counts them, so they are few."""
-
-
-_WITHDRAWN = frozenset({State.WITHDRAWN, State.EXPIRED})
 
 
 class DeliveryLedger(Protocol):
@@ -130,7 +132,7 @@ class Deliverer:
 
         ``own`` is the caller's delivery; what was withdrawn from it does not go out any more.
         """
-        if own is not None and own.sender != principal.unit and own.state in _WITHDRAWN:
+        if own is not None and is_withdrawn(principal.unit, own):
             return []
         found = self.recent.recall_small(
             principal.unit, envelope_id, min(at_most, MOST_ENCLOSED_BYTES)
@@ -160,10 +162,7 @@ class Deliverer:
                 envelope_id=envelope_id,
             )
         if found.withdrawn:
-            raise StateConflict(
-                "the document was withdrawn, so that no more of it is given out",
-                envelope_id=envelope_id,
-            )
+            raise withdrawn(envelope_id)
         remembered = self.recent.recall(principal.unit, envelope_id, part_id)
         if remembered is not None:
             _check_offset(offset, len(remembered))

@@ -9,10 +9,12 @@ from typing import Protocol
 
 from document_exchange.evidence import StatementName
 from exchange_runtime.values import PreparedEvent
-from exchange_server.values import AcceptedEnvelope, StatementRecord
+from exchange_server.values import AcceptedEnvelope, DeliverySummary, StatementRecord
 
 Crls = set[tuple[str, int]]
 """Issuer (root or seal-ca) and CRL number of each."""
+MOST_A_DAY = 200
+"""Indexes that are sealed for one unit about one envelope within 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class StatementDigests:
     root_crl: int
     seal_crl: int
     recorded_at: datetime
+    size_bytes: int
+    """Of all files together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +44,54 @@ class StampDigests:
     response: bytes
     root_crl: int | None
     seal_crl: int | None
+    size_bytes: int
+    """Of both together."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """One file."""
+
+    sha256: bytes
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class SealedIndex:
-    """An index, the centre's signature over it, and the lists that were in force then."""
+    """What of an index can't be rebuilt from what it lists."""
 
-    index: bytes
-    signature: bytes
+    made_at: datetime
+    by: str
+    """The identity of the centre's seal."""
     root_crl: int
     seal_crl: int
+    """The lists that were in force then."""
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewIndex:
+    """An index that has been sealed and is to be kept."""
+
+    content_sha256: bytes
+    """Of all that it says but when and by whom."""
+    envelope_id: str
+    unit: str
+    """For which it was sealed."""
+    sealed: SealedIndex
+    centre_seal: bytes
+    """SHA-256 of the certificate that it was signed with."""
+    event: PreparedEvent
 
 
 class EnvelopeFinder(Protocol):
     """Where envelopes are."""
 
-    async def find_envelope_for(self, unit: str, envelope_id: str) -> AcceptedEnvelope | None: ...
+    async def find_envelope_and_delivery(
+        self, unit: str, envelope_id: str
+    ) -> tuple[AcceptedEnvelope, DeliverySummary | None] | None:
+        """The envelope if ``unit`` is its sender or a recipient, and its own delivery if so."""
+        ...
 
 
 class EvidenceLedger(Protocol):
@@ -81,19 +117,16 @@ class EvidenceLedger(Protocol):
 
     async def evidence_stamp(self, batch: int) -> tuple[bytes, bytes]: ...
 
-    async def evidence_crl_digests(self, crls: Crls) -> dict[tuple[str, int], bytes]: ...
+    async def evidence_crl_digests(self, crls: Crls) -> dict[tuple[str, int], FileDigest]: ...
 
     async def evidence_crl(self, issuer: str, number: int) -> bytes: ...
 
     async def evidence_index(self, content_sha256: bytes) -> SealedIndex | None: ...
 
-    async def keep_sealed_index(
-        self,
-        content_sha256: bytes,
-        envelope_id: str,
-        sealed: SealedIndex,
-        centre_seal: bytes,
-        prepared: PreparedEvent,
-    ) -> SealedIndex | None:
-        """Keep the first that comes, with its event; None if the seal has just been revoked."""
+    async def keep_sealed_index(self, new: NewIndex) -> SealedIndex | str:
+        """Keep the first that comes, with its event, and return it; or why none is kept.
+
+        CENTRE_SEAL_REVOKED: it was signed with a seal that has been revoked meanwhile. TOO_MANY:
+        the unit had as many sealed about this envelope within a day as it may.
+        """
         ...

@@ -20,6 +20,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 
+from exchange_runtime.pace import Pace
 from exchange_server.quota_leases import (
     ANSWER_SOON_S,
     AWAY_S,
@@ -29,8 +30,6 @@ from exchange_server.quota_leases import (
 )
 
 _MINUTE_S = 60.0
-_LONGEST_DEBT_S = 3600.0
-"""Nothing counts for longer, however large it was; the ledger does the same."""
 _LEAST_PAUSE_S = 0.25
 _NEVER = float("-inf")
 
@@ -61,35 +60,13 @@ class Taking:
     paced_s: float
 
 
-class _Pace:
-    """So much a minute, evenly, after a first allowance (the generic cell rate algorithm)."""
-
-    def __init__(self, limit: int) -> None:
-        self._each_s = _MINUTE_S / limit
-        self._ahead_s = (allowance_of(limit) - 1) * self._each_s
-        self._paid_until = _NEVER
-
-    def wait_s(self, now: float) -> float:
-        return max(0.0, self._paid_until - now - self._ahead_s)
-
-    def take(self, amount: int, now: float) -> float:
-        """For how long it is to be paid, at most ``_LONGEST_DEBT_S`` from now on."""
-        began = max(self._paid_until, now)
-        self._paid_until = max(began, min(began + amount * self._each_s, now + _LONGEST_DEBT_S))
-        return self._paid_until - began
-
-    def give_back(self, paced_s: float, used: int) -> None:
-        """All of a taking but what was used of it."""
-        self._paid_until -= max(0.0, paced_s - used * self._each_s)
-
-
 class RateLease:
     """A share of so much a minute. A slice can be used for the minute in which it counts."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._slices: list[_Slice] = []
-        self._pace = _Pace(limit)
+        self._pace = Pace(limit, allowance_of(limit))
         self._debt = 0
         self._entry = _Entry()
         """What the debt will be told under."""

@@ -45,11 +45,11 @@ class MethodKinds:
     streams: Set[str]
     """Whatever stays open: uploads, downloads, watches."""
     transfers: Set[str]
-    """What moves bytes of parts; refused before it is read when no byte would be let pass."""
+    """What moves bytes of documents; refused before it is read when no byte would be let pass."""
 
 
 class Transfer:
-    """Bytes of parts that were declared, and those of them that have flowed."""
+    """Bytes of documents that were declared, and those of them that have flowed."""
 
     __slots__ = ("_flowed", "_size")
 
@@ -119,7 +119,7 @@ class Quotas:
 
     @contextmanager
     def transfer(self, unit_id: str, size: int) -> Iterator[Transfer]:
-        """Take ``size`` bytes of parts, in flight for as long as the context lasts.
+        """Take ``size`` bytes of parts or evidence, in flight for as long as the context lasts.
 
         Something must be free of both limits, then all is taken: a document is never cut off in
         its middle, and one larger than a limit uses it up for as long as it would take. What did

@@ -91,8 +91,10 @@ class Recorder:
     """Told of each statement once it is in the ledger: a hint for watches, a count for metrics."""
 
     def check(self) -> None:
-        """Raise Unavailable if nothing could be signed now."""
-        self.seal.check(self.clock())
+        """Raise Unavailable if the centre could say nothing by itself now."""
+        now = self.clock()
+        self.seal.check(now)
+        self.registry.current().unended_crls(now)
 
     def moment(self, position: DeliveryPosition) -> datetime:
         """As of when the next statement is dated.
@@ -115,19 +117,22 @@ class Recorder:
 
         Raises:
             StateConflict: it has no place in this state; carries the statement that decided it.
-            Unavailable: the outcome may be unknown; decide again.
+            Unavailable: the outcome may be unknown; decide again. Or nobody called, and the
+                authority's revocation lists have ended.
         """
         after = await self._after(position, type_, None)
         about = {"deadline": deadline.kind.value} if deadline else None
         at = self.moment(position)
         event = self._event(at, principal, position, type_, after, detail=about)
         receipt_id = codes.new_id(event.at)
+        registry = self.registry.current()
+        find_lists = registry.crls_in_force if principal else registry.unended_crls
+        root_crl, seal_crl = find_lists(event.at)
         signed = self.seal.own(type_, receipt_id, position, after, event, deadline)
         reach("receipt.signed")
         record = StatementRecord(
             signed.content, signed.signature, b"", b"", event.content, event.salt
         )
-        root_crl, seal_crl = self.registry.current().crls_in_force(event.at)
         statement = NewStatement(
             position=position,
             type=type_,

@@ -165,6 +165,18 @@ class Registry:
         """
         return _in_force("root", self.root_crls, now), _in_force("seal-ca", self.seal_crls, now)
 
+    def unended_crls(self, now: datetime) -> tuple[Crl, Crl]:
+        """The same, for what need not be signed now: documents flow on without them, but a
+        signature that nobody could ever check is not made unasked.
+
+        Raises:
+            Unavailable: one of them has ended, or the authority has published none.
+        """
+        lists = self.crls_in_force(now)
+        if any(now >= crl.next_update for crl in lists):
+            raise Unavailable("the authority's revocation lists have ended; try again later")
+        return lists
+
 
 def _in_force(issuer: str, lists: Iterable[Crl], now: datetime) -> Crl:
     begun = [crl for crl in lists if crl.this_update <= now]

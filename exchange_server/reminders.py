@@ -52,6 +52,11 @@ class DeadlineLedger(Protocol):
         """Where its delivery stands; None if by now there is nothing to be said of it."""
         ...
 
+    async def rest_deadline(self, deadline: DueDeadline, now: datetime, claim: timedelta) -> int:
+        """Let one rest that is due and could not be said: twice ``claim`` at first, then twice as
+        long each time, an hour at most. Returns how often in a row it was so; 0: it is gone."""
+        ...
+
     async def drop_deadlines(self, envelope_id: str, recipient: str) -> None:
         """Remove those of a delivery of which nothing is expected any more."""
         ...
@@ -61,7 +66,7 @@ class CentreRecorder(Protocol):
     """What the centre needs to say something by itself."""
 
     def check(self) -> None:
-        """Raise Unavailable if nothing could be signed now."""
+        """Raise Unavailable if nothing could be said now that anybody could check."""
         ...
 
     async def own(
@@ -103,15 +108,20 @@ class Reminders:
     async def _say_or_log(self, deadline: DueDeadline, now: datetime) -> bool:
         try:
             return await self._say(deadline, now)
-        except Unavailable:
-            raise
-        except Exception:
-            # It must not keep the others from being said; when its claim ends it is tried again.
-            log.exception(
+        except Exception as error:
+            # What keeps this process from saying anything is no fault of this one.
+            self.recorder.check()
+            # It must not keep the others from being said; after its rest it is tried again. If the
+            # ledger is away it raises here, too.
+            failures = await self.ledger.rest_deadline(deadline, now, _CLAIM)
+            log.error(
                 "deadline_not_recorded",
                 envelope_id=deadline.envelope_id,
                 recipient=deadline.recipient,
                 kind=deadline.kind.value,
+                failures=failures,
+                error=repr(error),
+                exc_info=failures <= 1 and not isinstance(error, Unavailable),
             )
             return False
 

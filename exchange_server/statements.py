@@ -39,6 +39,8 @@ class SignedByCentre(Signed):
 
     seal: bytes
     """SHA-256 of the certificate that it was signed with, whichever is in use by now."""
+    by: str
+    """The identity in that certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class CentreSeal:
     def _sign_bytes(self, seal: _InUse, content: bytes, at: datetime) -> SignedByCentre:
         self._check(seal, at)
         made = signature.sign(content, seal.signer, at=at)
-        return SignedByCentre(content, made, seal.fingerprint)
+        return SignedByCentre(content, made, seal.fingerprint, seal.identity)
 
     def _fault(self, seal: _InUse, at: datetime) -> str:
         """Why a signature of this moment would not be accepted; empty if it would be."""

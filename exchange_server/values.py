@@ -9,6 +9,9 @@ from datetime import datetime
 from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType, State
 from exchange_runtime.values import PreparedEvent, Principal
 
+NOT_GIVEN_OUT = frozenset({State.WITHDRAWN, State.EXPIRED})
+"""Where a delivery stands of which the recipient gets no content any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -157,7 +160,7 @@ class Dues:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinesStanding:
-    """How many deadlines of a kind still count, in the whole ledger."""
+    """How many deadlines of a kind still count, in the whole ledger, as far as they are counted."""
 
     kind: DeadlineKind
     open: int

@@ -179,6 +179,8 @@ class Forgery:
     """How the content was signed instead, by another program for example: by a signature's path."""
     rewritten: Mapping[str, Callable[[Value], Value]] = field(default_factory=dict)
     """What was written instead into the JSON of this path before it was signed."""
+    respelt: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    """How the bytes of this path were written instead, after that."""
     before_index: Callable[[Files], None] = lambda files: None
     """Changes the files before they are indexed, in place."""
     index_signer: Holder | None = None
@@ -242,7 +244,7 @@ class _Maker:
     def __init__(self, city: City, story: Story, forgery: Forgery) -> None:
         self.city, self.story, self.forgery = city, story, forgery
         self.files: Files = {}
-        self.manifest_bytes = manifests.encode(story.manifest)
+        self.manifest_bytes = self._rewritten(evidence.MANIFEST, manifests.encode(story.manifest))
         self.files[evidence.MANIFEST] = self.manifest_bytes
         self._certificates()
         self._issue()
@@ -407,7 +409,10 @@ class _Maker:
 
     def _rewritten(self, path: str, content: bytes) -> bytes:
         change = self.forgery.rewritten.get(path)
-        return content if change is None else _canonical(change(json.loads(content)))
+        if change is not None:
+            content = _canonical(change(json.loads(content)))
+        respell = self.forgery.respelt.get(path)
+        return content if respell is None else respell(content)
 
     def _signed(
         self, path: str, made: str, content: bytes, holder: Holder, at: dt.datetime

@@ -140,6 +140,11 @@ def stamped() -> Story:
     return dataclasses.replace(simple(), stamped_at=at(3))
 
 
+def stamped_late() -> Story:
+    """The simple one, stamped three days later."""
+    return dataclasses.replace(simple(), stamped_at=THEN + 3 * DAY, made_at=THEN + 4 * DAY)
+
+
 def life() -> Story:
     """Seven recipients and what each made of it; one has not got it yet."""
     return Story(manifest(sorted(HISTORIES)), (BODY, TABLE), HISTORIES, made_at=at(10))

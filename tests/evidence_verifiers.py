@@ -19,11 +19,19 @@ SCRIPT = resources.files("document_exchange").joinpath("offline", evidence.VERIF
 _FAILED = re.compile(r"^FAILED +(\S+) +(.*)$", re.MULTILINE)
 
 
+_NOTE = re.compile(r"^NOTE +timestamp +(.*)$", re.MULTILINE)
+
+
 class Verdict(NamedTuple):
     """What a verifier said. ``step`` is empty if all was proved."""
 
     step: str
     said: str
+
+    @property
+    def notes_on_stamps(self) -> list[str]:
+        """What it found worth a note about time-stamps, sorted."""
+        return sorted(_NOTE.findall(self.said))
 
 
 def in_python(files: Files, fingerprint: str, tsa: str | None = None) -> Verdict:
@@ -32,26 +40,43 @@ def in_python(files: Files, fingerprint: str, tsa: str | None = None) -> Verdict
     failure = report.first_failure
     assert report.ok is (failure is None), report.findings
     if failure is None:
-        return Verdict("", "\n".join(map(str, report.findings)))
+        lines = (f"{f.verdict:7} {f.step:11} {f.subject}: {f.detail}" for f in report.findings)
+        return Verdict("", "\n".join(lines))
     return Verdict(failure.step.value, f"{failure.subject}: {failure.detail}")
 
 
 def in_shell(
-    files: Files, fingerprint: str, tsa: str | None = None, *, shell: str = "sh"
+    files: Files,
+    fingerprint: str,
+    tsa: str | None = None,
+    *,
+    shell: Sequence[str] = ("sh",),
+    environment: Sequence[str] = (),
 ) -> Verdict:
-    """Unpacked into an empty folder, with nothing in the environment but where programs are."""
+    """Unpacked into an empty folder; by default the environment says where programs are only.
+
+    Args:
+        shell: how it is called, with its options.
+        environment: what it gets besides, as NAME=VALUE.
+    """
+    fingerprints = (fingerprint, tsa) if tsa else (fingerprint,)
     with tempfile.TemporaryDirectory() as folder:
         unpack(files, Path(folder))
-        return run_script(Path(folder), fingerprint, *([tsa] if tsa else []), shell=shell)
+        return run_script(Path(folder), *fingerprints, shell=shell, environment=environment)
 
 
-def run_script(folder: Path, *fingerprints: str, shell: str = "sh") -> Verdict:
+def run_script(
+    folder: Path,
+    *fingerprints: str,
+    shell: Sequence[str] = ("sh",),
+    environment: Sequence[str] = (),
+) -> Verdict:
     """The script that is in the folder, if there is one; else the one of the package."""
     script = folder / evidence.VERIFY_SCRIPT
     with resources.as_file(SCRIPT) as of_package:
         used = str(script if script.exists() else of_package)
         done = subprocess.run(
-            ["env", "-i", "PATH=/usr/bin:/bin", shell, used, *fingerprints],
+            ["env", "-i", "PATH=/usr/bin:/bin", *environment, *shell, used, *fingerprints],
             cwd=folder,
             capture_output=True,
             check=False,

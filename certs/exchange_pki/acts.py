@@ -37,7 +37,7 @@ from exchange_pki.keys import KeyRing, key_sha256, signature_hash
 from exchange_pki.layout import Layout
 from exchange_pki.lint import LintedCertificate
 from exchange_pki.outcome import BY_ITSELF, Cause
-from exchange_pki.profile import AUTHORITIES
+from exchange_pki.profile import AUTHORITIES, TLS_CA
 from exchange_pki.register import Certified, Register, Revocation
 
 Clock = Callable[[], datetime]
@@ -156,7 +156,7 @@ class Acts:
         )
         self._record([intent])
         try:
-            crl = crls.sign(issuer, key, number, now, revocations)
+            crl = crls.sign(issuer, key, number, now, revocations, judges_the_past=name != TLS_CA)
             der = crl.public_bytes(_DER)
             files.write(self.layout.numbered_crl(name, number), der, mode=files.PUBLIC)
         except Exception as error:

@@ -172,7 +172,7 @@ class Authority:
             return False
         if number < self.register.newest_list(authority):
             return False
-        return timedelta(0) <= self.now() - newest.last_update_utc < older_than
+        return -crls.SECOND < self.now() - newest.last_update_utc < older_than
 
     def serial_of(self, certificate: x509.Certificate) -> str:
         """The serial number of a certificate that this authority issued, in hex.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -18,6 +18,8 @@ from exchange_pki.keys import signature_hash
 from exchange_pki.register import Revocation
 
 LIFETIME = timedelta(days=7)
+SECOND = timedelta(seconds=1)
+"""Dates in a list are whole seconds: they may lie less than this ahead of what they date."""
 LARGEST_BYTES = 64 * 1024 * 1024
 
 REASONS: Mapping[str, x509.ReasonFlags] = MappingProxyType(
@@ -56,14 +58,23 @@ def sign(
     key: ec.EllipticCurvePrivateKey,
     number: int,
     now: datetime,
-    revocations: Iterable[Revocation],
+    revocations: Sequence[Revocation],
+    *,
+    judges_the_past: bool,
 ) -> x509.CertificateRevocationList:
     """The issuer's complete list as of ``now``, checked as its readers will check it.
 
     Revocations stay on it beyond the expiry of their certificates: signatures are verified as of
-    the day on which they were accepted.
+    the day on which they were accepted. A revocation is dated up to the next whole second. A list
+    that ``judges_the_past`` begins no sooner: so what the centre recorded earlier in that second
+    stays good, and nobody is let in by it, since the ledger decides that. Other lists begin at
+    once, as those who ask them whom to let in now need one.
     """
     this_update = now.replace(microsecond=0)
+    # Openssl takes each entry of a list in force for revoked, whatever its date. What a clock that
+    # was ahead revoked must not keep the list from being in force.
+    if judges_the_past and any(this_update < each.revoked_at <= now for each in revocations):
+        this_update += SECOND
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.subject)
@@ -93,11 +104,16 @@ def sign(
     return crl
 
 
+def _up(at: datetime) -> datetime:
+    whole = at.replace(microsecond=0)
+    return whole if whole == at else whole + SECOND
+
+
 def _entry(revocation: Revocation) -> x509.RevokedCertificate:
     entry = (
         x509.RevokedCertificateBuilder()
         .serial_number(int(revocation.serial, 16))
-        .revocation_date(revocation.revoked_at.replace(microsecond=0))
+        .revocation_date(_up(revocation.revoked_at))
     )
     reason = REASONS[revocation.reason]
     if reason is not x509.ReasonFlags.unspecified:  # RFC 5280: leave this one out

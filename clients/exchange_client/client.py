@@ -338,13 +338,16 @@ class AsyncClient:
 
         Args:
             envelope_id: one that the own unit sent or got.
-            recipients: only about these; by default all of them for its sender, the own unit else.
+            recipients: only about these, 20 at most; by default all of them for its sender, the own
+                unit else.
             content: with the parts; otherwise with their digests only.
             to: the file to be written.
 
         Raises:
             NotFound: there is none that the own unit may see, or no such recipient.
-            LimitExceeded: too many files for one bundle: ask for fewer recipients at a time.
+            LimitExceeded: too many files for one bundle, or too many recipients named: ask for
+                fewer at a time; or too many different bundles about this envelope today.
+            StateConflict: the document was withdrawn from the own unit: ask without ``content``.
             VerificationFailed: what the centre sent does not verify.
             OSError: it can't be written.
         """

@@ -19,7 +19,7 @@ from typing import IO
 
 from document_exchange import evidence, evidence_check
 from document_exchange import manifest as manifests
-from document_exchange.errors import ExchangeError, VerificationFailed
+from document_exchange.errors import ExchangeError, LimitExceeded, VerificationFailed
 from document_exchange.evidence import Content
 from document_exchange.evidence_report import Report
 from document_exchange.manifest import Manifest, Part
@@ -58,11 +58,20 @@ async def save(
 
     Raises:
         NotFound: there is no such envelope that the own unit may see, or no such recipient.
-        LimitExceeded: too many files for one bundle: ask for fewer recipients at a time.
+        LimitExceeded: too many files for one bundle, or too many recipients named: ask for fewer at
+            a time; or too many different bundles about this envelope today.
+        StateConflict: the document was withdrawn from the own unit: ask without content.
         Unavailable: no answer within the budget.
         VerificationFailed: what the centre sent does not prove what it says.
         OSError: it can't be written.
     """
+    if len(recipients) > evidence.MAX_CHOSEN_RECIPIENTS:
+        raise LimitExceeded(
+            f"{len(recipients)} recipients are named, and evidence is about all of them or about "
+            f"{evidence.MAX_CHOSEN_RECIPIENTS} at most: name fewer, or none for all",
+            field="recipients",
+            limit=str(evidence.MAX_CHOSEN_RECIPIENTS),
+        )
     with tempfile.TemporaryFile() as spool_file, _incoming(to) as (temporary, file):
         request = evidence_pb2.GetEvidenceRequest(
             envelope_id=envelope_id,

@@ -9,22 +9,30 @@
 # Exit: 0 if all was proved, 1 if not, 2 if it was called wrongly.
 # Needs a POSIX shell, openssl 3.0 or later and, of the coreutils, sha256sum, cat, wc, mktemp, rm.
 #
-# How JSON is read here without a parser. All of it is canonical (RFC 8785): no white space, keys
-# sorted. Within a string a quotation mark is always written \", so "key":" can occur nowhere but
-# where a member begins: no title, reason or file name can imitate one. What remains are members of
-# the same name in inner objects. Receipts, admissions and the index have none that share a name, so
-# there each name must occur once. In the manifest, free objects stand under "extensions" alone,
-# which sorts after "document" and "envelope_id" and before "parts", "recipients", "schema" and
-# "sender": of the former the first occurrence is the real one, of the latter the last. In an event
-# "detail" is free; what is read of an event sorts after it, so the last occurrence counts.
-# That the bytes are canonical is not checked again: who signed them, and the centre, did that.
+# How JSON is read here. First shaped goes through all of a text: it must be JSON without white space,
+# with members of known names alone, each once and sorted, of the kind of value that belongs there.
+# Then single members are looked for as text. Within a string a quotation mark is always written \",
+# so "key":" can occur nowhere but where a member begins: no title, reason or file name can imitate
+# one. What remains are members of the same name in inner objects. Receipts, admissions and the index
+# have none that share a name, so there each name must occur once. In the manifest, free objects stand
+# under "extensions" alone, which sorts after "document" and "envelope_id" and before "parts",
+# "recipients", "schema" and "sender": of the former the first occurrence is the real one, of the
+# latter the last. In an event "detail" is free; what is read of an event sorts after it, so the last
+# occurrence counts. What values of a kind a member may have is checked only where it is read.
 
+# Whatever the shell was started with: what its environment says would change what is found here.
+set +abefmvxC
 set -u
+unset CDPATH ENV BASH_ENV GLOBIGNORE
+# shellcheck disable=SC3044
+[ -z "${BASH_VERSION-}" ] ||
+  shopt -u dotglob extglob failglob globstar nocaseglob nocasematch nullglob 2>/dev/null
 LC_ALL=C
 export LC_ALL
 newline='
 '
 blank=' 	'$newline
+IFS=$blank
 schema=document-exchange
 
 # ---- saying what was found; each line names its step ----
@@ -176,6 +184,165 @@ no_needless_escape() {
     [ -n "$rest" ] || return 0
   done
 }
+
+# ---- which members a text has ----
+
+members_of_log='?log={ log.max_merge_delay_s=n log.origin=s'
+members_of_statement="at=s by=s envelope_id=s manifest_sha256=s receipt_id=s schema=s type=s"
+members_of_effect="leaf=s $members_of_log seq=n state_after=s"
+members_of_admission="by=s envelope_id=s receipt_sha256=s receipt_signature_sha256=s recipient=s
+  recorded_at=s schema=s state_before=s $members_of_effect"
+members_of_event="actor=s ?address=s at=s ?certificate_sha256=s ?detail={ envelope_id=s event_id=s
+  ?manifest_sha256=s ?receipt_sha256=s ?recipient=s schema=s seq=n ?state_after=s ?state_before=s
+  type=s"
+members_of_document="document.answers=s document.attachment_note=s document.business=s
+  document.category=s document.contact=s document.direction=s document.disclosure=s document.doc_id=s document.genre=s
+  document.issuer_mark=s document.issuers=[ document.issuers.[]=s document.number=s
+  document.open_circulation=true document.print_date=s document.print_unit=s
+  document.release_scope=s document.remark=s document.reply_due=s document.reply_required=true
+  document.reply_to=s document.secrecy=s document.secrecy_period=s document.signatory=s
+  document.signed_date=s document.title=s document.urgency=s"
+members_of_manifest="created_at=s document={ $members_of_document envelope_id=s ?extensions={
+  ?operator=s parts=[ parts.[]={ parts.[].filename=s parts.[].media_type=s parts.[].part_id=s parts.[].role=s
+  parts.[].sha256=s parts.[].size=n recipients=[ recipients.[]={ recipients.[].copies=n
+  recipients.[].copy_numbers=s recipients.[].kind=s recipients.[].unit=s ?refers_to=s schema=s
+  sender=s sender_system=s ?supersedes=s ?voids=s"
+
+# receipt_members TYPE PARTY: into $members, those of a receipt.
+receipt_members() {
+  members=$members_of_statement
+  case $1 in
+    ACCEPTED) members="$members signatures_sha256=[ signatures_sha256.[]=s" ;;
+    *) members="$members recipient=s" ;;
+  esac
+  case $2:$1 in
+    centre:ACCEPTED) members="$members $members_of_effect" ;;
+    centre:*) members="$members $members_of_effect state_before=s" ;;
+  esac
+  case $1 in
+    REFUSED | RETURNED) members="$members reason_code=s ?reason=s" ;;
+    PROGRESS | WITHDRAWAL_REQUESTED) members="$members reason=s" ;;
+    REMINDED | OVERDUE) members="$members deadline={ deadline.due_at=s deadline.kind=s ?reason=s" ;;
+    *) members="$members ?reason=s" ;;
+  esac
+}
+
+# shaped WORDS: $text is an object with these members, sorted, each once, and no others. A word is
+# NAME=KIND, within another member that one's name first; ?NAME=KIND may be missing. KIND is s (a
+# string), n (a number), true, { (an object) or [ (an array, whose values are called NAME.[]).
+shaped() {
+  shape='' seen=' ' path='' expects=first-value inside=''
+  for word in $1; do shape="$shape $word"; done
+  shape="$shape "
+  # What stands between quotation marks is within a string each second time.
+  split '"'
+  for piece in $text; do
+    if [ -z "$inside" ]; then
+      read_marks "$piece"
+      inside=yes string=''
+      continue
+    fi
+    string=$string$piece
+    backslashes=${piece##*[!\\]}
+    # After an odd number of backslashes the quotation mark is part of the string.
+    if [ $((${#backslashes} % 2)) -eq 1 ]; then
+      string=$string\"
+    else
+      read_string
+      inside=''
+    fi
+  done
+  unsplit
+  [ "$expects$path$inside$string" = endyes ] || fail "$file is not canonical JSON"
+  for word in $shape; do
+    case $word in \?* | *.*) continue ;; esac
+    case $seen in *" ${word%%=*} "*) ;; *) fail "$file has no ${word%%=*}" ;; esac
+  done
+}
+
+# read_string: $string, a name or a value. The name of a member becomes the last one in $path.
+read_string() {
+  case $expects in
+    *key) expects=colon ;;
+    *value)
+      known_member s
+      expects=end
+      return
+      ;;
+    *) fail "$file is not canonical JSON" ;;
+  esac
+  case $string in '' | *[!a-z0-9_]*) string=- ;; esac
+  case $path in
+    .extensions.* | .detail.*) ;;
+    *) [ "${path##*.}" \< "$string" ] || fail "$file has members that are not sorted" ;;
+  esac
+  path=${path%.*}.$string
+  seen="$seen${path#.} "
+}
+
+# read_marks TEXT: what stands between two strings.
+read_marks() {
+  rest=$1
+  while [ -n "$rest" ]; do
+    mark=${rest%"${rest#?}"}
+    case $expects:$mark in
+      colon::) expects=value ;;
+      *value:\{)
+        known_member "$mark"
+        path=$path. expects=first-key
+        ;;
+      *value:\[)
+        known_member "$mark"
+        path=$path.[] expects=first-value
+        ;;
+      *value:[-0-9tf])
+        mark=${rest%%[],\}]*}
+        known_number "$mark"
+        expects=end
+        ;;
+      end:, | end:\} | first-key:\} | end:\] | first-value:\]) read_end ;;
+      *) fail "$file is not canonical JSON" ;;
+    esac
+    rest=${rest#"$mark"}
+  done
+}
+
+# read_end: $mark, after a value or at once.
+read_end() {
+  case $path:$mark in
+    *.\[\]:,) expects=value ;;
+    .*:,) expects=key ;;
+    *.\[\]:\] | .*:\}) path=${path%.*} expects=end ;;
+    *) fail "$file is not canonical JSON" ;;
+  esac
+}
+
+# known_number TEXT: a value that is no string, object or array.
+known_number() {
+  case $1 in
+    true | false) known_member "$1" ;;
+    - | -0* | *[!0-9-]* | ?*-* | 0?*) fail "$file has a number that is none" ;;
+    *) known_member n ;;
+  esac
+}
+
+# known_member KIND: the value at $path may be there. Extensions are free, but none is critical.
+known_member() {
+  case $path:$1 in
+    '':\{ | .extensions.*.*.*:* | .extensions.*.critical:false | .extensions.*.value:*) return 0 ;;
+    .extensions.*.critical:true) fail "$file has a critical extension" ;;
+    .extensions.*.*:*) ;;
+    .extensions.*:\{) return 0 ;;
+    .detail.*.*) ;;
+    .detail.*:s) return 0 ;;
+  esac
+  case $shape in
+    *" ${path#.}=$1 "* | *" ?${path#.}=$1 "*) ;;
+    *) fail "$file has a member that is unknown or of another kind: ${path#.}" ;;
+  esac
+}
+
+# ---- single members ----
 
 # member NAME: into $value what stands after "NAME": in $text, which must hold that once.
 member() {
@@ -348,16 +515,21 @@ signed() {
   judge smimesign
 }
 
-# check_form SIGNATURE: it is what openssl verifies, and besides what it does not ask for: detached,
-# SHA-256 and ECDSA alone, with the signed attributes of CAdES, and nothing behind it.
-sha256=2.16.840.1.101.3.4.2.1 ecdsa=1.2.840.10045.4.3.2 data=1.2.840.113549.1.7.1
-check_form() {
+# one_der FILE: it is one value, written out in DER. Openssl reads the first one of several.
+one_der() {
   parsed=$(openssl asn1parse -inform DER -in "$1" 2>"$work/said") ||
     fail "$1 is not DER, or has something behind it"
   case ${parsed#*':d=0 '} in
     *':d=0 '*) fail "$1 has something behind it" ;;
     *'l=inf '*) fail "$1 is not DER" ;;
   esac
+}
+
+# check_form SIGNATURE: it is what openssl verifies, and besides what it does not ask for: detached,
+# SHA-256 and ECDSA alone, with the signed attributes of CAdES, and nothing behind it.
+sha256=2.16.840.1.101.3.4.2.1 ecdsa=1.2.840.10045.4.3.2 data=1.2.840.113549.1.7.1
+check_form() {
+  one_der "$1"
   openssl cms -cmsout -print -noout -inform DER -in "$1" >"$work/form" 2>"$work/said" ||
     fail "$1 can't be read"
   read_form
@@ -555,6 +727,7 @@ check_authorities() {
   count=0
   for authority in certificates/seal-ca.der certificates/seal-ca-[2-9].der; do
     [ -f "$authority" ] || continue
+    one_der "$authority"
     openssl x509 -inform DER -in "$authority" -out "$work/ca.pem" 2>"$work/said" ||
       fail "$authority is no certificate"
     openssl_verify -no_check_time -CAfile "$work/root.pem" "$work/ca.pem" ||
@@ -582,6 +755,7 @@ check_authorities() {
 check_list() {
   list=$1
   shift
+  one_der "$list"
   for authority in "$@"; do
     openssl crl -verify -inform DER -in "$list" -CAfile "$authority" -no-CApath -no-CAstore \
       >"$work/crl.pem" 2>"$work/said" || continue
@@ -658,10 +832,12 @@ list_files() {
 }
 
 # stampable PATH TIME: the centre's signature in this file is of that time. A time-stamp names it by
-# its digest, under which the time is kept, in $moment_DIGEST.
+# its digest, under which the time is kept, in $moment_DIGEST; all of them are in $stampables.
+stampables=''
 stampable() {
   value=$(sha256sum <"$1")
   eval "moment_${value%% *}=\$2"
+  stampables="$stampables${value%% *} $1 $2$newline"
 }
 
 # Every file that the index lists is there with that digest, and no others are.
@@ -690,6 +866,7 @@ check_files() {
 check_manifest() {
   step=manifest
   read_text manifest.json
+  shaped "$members_of_manifest"
   have_digests "$manifest  manifest.json" || fail "manifest.json is not the one that the index names"
   document=${text%%'},"envelope_id":"'*}
   case ${text#"$document"} in
@@ -750,6 +927,8 @@ document_field() {
 check_accepted() {
   step=accepted
   read_text accepted.json
+  receipt_members ACCEPTED centre
+  shaped "$members"
   says schema "$schema/receipt/1"
   says type ACCEPTED
   says envelope_id "$envelope"
@@ -869,6 +1048,7 @@ check_leaf() {
   value=$(cat "$1.salt" "$1.event.json" | sha256sum)
   [ "${value%% *}" = "$leaf" ] || fail "$1.event.json with $1.salt does not give the leaf of $file"
   read_text "$1.event.json"
+  shaped "$members_of_event"
   value=${text##*'"envelope_id":"'} tail=${text##*'"event_id":"'}
   [ "${value%%\"*}" = "$envelope" ] || fail "$file is about another envelope"
   value=${tail##*'"schema":"'}
@@ -935,6 +1115,9 @@ check_statement() {
   party_of_file "$1"
   read_text "$1.json"
   said=$text
+  entry_name=${1##*/????-}
+  receipt_members "$entry_name" "$party"
+  shaped "$members"
   says schema "$schema/receipt/1"
   field type && type=$value
   case $1 in */????-"$type") ;; *) fail "$file says $type" ;; esac
@@ -944,7 +1127,8 @@ check_statement() {
     check_effect
   else
     read_text "$1.admission.json"
-    admission=$text
+    shaped "$members_of_admission"
+    admitted=$text
     says schema "$schema/admission/1"
     field recorded_at && recorded_at=$value
   fi
@@ -976,7 +1160,7 @@ check_statement() {
 # check_admission STEM UNIT: the centre recorded exactly this receipt; leaves the admission in $text.
 check_admission() {
   step=admission
-  text=$admission file=$1.admission.json
+  text=$admitted file=$1.admission.json
   [ -f "$1.admission.p7s" ] || fail "$1.admission.p7s is missing"
   says envelope_id "$envelope"
   says recipient "$2"
@@ -1070,25 +1254,37 @@ check_timestamps() {
       *.tsr) check_timestamp "${path%.tsr}" ;;
     esac
   done
-  [ "$stamps" -gt 0 ] || note "no signature is time-stamped: the times are the centre's word"
+  if [ "$stamps" -gt 0 ]; then
+    note_undated
+  else
+    note "timestamps: no signature is time-stamped"
+  fi
 }
 
 check_timestamp() {
   what=$1.tsr stamps=$((stamps + 1))
   [ -f "$1.txt" ] || fail "$1.txt is missing"
   stamped_lines "$1.txt"
-  openssl ts -reply -in "$1.tsr" -text >"$work/stamp" 2>"$work/said" || fail "$what is no time-stamp"
+  [ "$stamps" -gt 1 ] || read_other_authorities
+  one_der "$what"
+  # The first number is the status: 0, granted.
+  value=${parsed#*INTEGER*:}
+  [ "${value%%"$newline"*}" = 00 ] || fail "$what was not granted"
   openssl ts -reply -in "$1.tsr" -token_out -out "$work/token" 2>"$work/said" ||
     fail "$what has no token"
-  stamp_time
-  openssl cms -verify -binary -noverify -inform DER -in "$work/token" -signer "$work/signer.pem" \
-    -out /dev/null 2>"$work/said" || fail "the token in $what is not signed"
-  if [ -f certificates/tsa-1.der ] &&
-    ! openssl_verify -no_check_time -partial_chain -trusted "$work/seal-cas.pem" "$work/signer.pem"
-  then
+  # Who is said to have made it. Whether that is true is asked below, of whom there is a rule for.
+  openssl cms -verify -binary -noverify -nosigs -no_attr_verify -no_content_verify -inform DER \
+    -in "$work/token" -signer "$work/signer.pem" -out "$work/stamped" 2>"$work/said" ||
+    fail "the token in $what names no signer"
+  read_stamped "$1.txt"
+  if [ -n "$other_authorities" ] && ! openssl verify -ignore_critical -no-CApath -no-CAstore \
+    -no_check_time -partial_chain -trusted "$work/seal-cas.pem" "$work/signer.pem" \
+    >"$work/said" 2>&1; then
     check_external "$1"
     return
   fi
+  openssl cms -verify -binary -noverify -inform DER -in "$work/token" -signer "$work/signer.pem" \
+    -out /dev/null 2>"$work/said" || fail "the token in $what is not signed"
   know_signer time-stamps
   name=${san#"spiffe://$domain/centre/tsa/"}
   [ "$name" != "$san" ] && is_name "$name" ||
@@ -1098,13 +1294,15 @@ check_timestamp() {
   ok "$1: $stamped signatures existed at $stamp, says $san"
 }
 
-# check_external STEM: by a service outside of the exchange, whose root is known from outside too.
-check_external() {
-  [ -n "$tsa_root" ] ||
-    { note "$1: not checked, by another service whose root's fingerprint was not given" && return; }
+# read_other_authorities: the certificates of services outside of the exchange, if there are any.
+read_other_authorities() {
+  other_authorities=''
+  : >"$work/tsa-root.pem"
   : >"$work/tsa-chain.pem"
-  rm -f "$work/tsa-root.pem"
   for authority in certificates/tsa-[1-9].der; do
+    [ -f "$authority" ] || continue
+    other_authorities=yes
+    one_der "$authority"
     openssl x509 -inform DER -in "$authority" -out "$work/ca.pem" 2>"$work/said" ||
       fail "$authority is no certificate"
     value=$(sha256sum <"$authority")
@@ -1114,11 +1312,56 @@ check_external() {
       cat "$work/ca.pem" >>"$work/tsa-chain.pem"
     fi
   done
-  [ -f "$work/tsa-root.pem" ] || fail "$what: no certificate has the fingerprint of its root"
+}
+
+# check_external STEM: by a service outside of the exchange, whose root is known from outside too.
+# Without that nobody can judge who made it, so it dates nothing.
+check_external() {
+  : >"$work/said"
+  [ -n "$tsa_root" ] ||
+    { note "$1: not checked: by a service whose root's fingerprint is needed" && return; }
+  [ -s "$work/tsa-root.pem" ] || fail "$what: no certificate has the fingerprint of its root"
   extensions "$work/signer.pem"
   [ "$purposes$critical" = "Time Stampingyes" ] || fail "$what: by a certificate of another purpose"
   verify_stamp "$1" "$work/tsa-root.pem" "$work/tsa-chain.pem"
   ok "$1: $stamped signatures existed at $stamp, says a service under the other root"
+}
+
+# read_stamped FILE: what was stamped ($work/stamped, a TSTInfo) is the digest of this file; the time
+# of it into $stamp, and into $stamped_at and $epoch in seconds.
+read_stamped() {
+  algorithm='' place='' stamp=''
+  printed=$(openssl asn1parse -inform DER -in "$work/stamped" 2>"$work/said") ||
+    fail "$what does not say what it is over"
+  while IFS= read -r line; do
+    case $line in
+      *':d=3 '*'OBJECT '*:sha256 | *':d=3 '*'OBJECT '*:sha384 | *':d=3 '*'OBJECT '*:sha512)
+        algorithm=${line##*:}
+        ;;
+      *':d=2 '*'OCTET STRING'*) place=${line%%:*} ;;
+      *':d=1 '*'GENERALIZEDTIME '*:*) stamp=${line##*:} && break ;;
+    esac
+  done <<STAMPED
+$printed
+STAMPED
+  [ -n "$algorithm$place" ] && openssl asn1parse -inform DER -in "$work/stamped" -noout \
+    -strparse "${place##* }" -out "$work/digest" 2>"$work/said" &&
+    [ "$(openssl dgst "-$algorithm" -binary "$1" | sha256sum)" = "$(sha256sum <"$work/digest")" ] ||
+    fail "$what is over other bytes than $1"
+  stamp_time
+}
+
+# stamp_time: $stamp, YYYYMMDDHHMMSS[.fraction]Z, is written as other moments are.
+stamp_time() {
+  value=${stamp%Z} value=${value%%.*} rest=$value text=''
+  case $stamp in *[!0-9.Z]*) value='' ;; esac
+  [ "${#value}" -eq 14 ] || fail "$what does not say its time"
+  for mark in '' '' '' - '' - '' T '' : '' : '' ''; do
+    text=$text${rest%"${rest#?}"}$mark rest=${rest#?}
+  done
+  stamp=$text.000Z file=$what
+  epoch "$stamp"
+  stamped_at=$epoch
 }
 
 # verify_stamp STEM ROOT CHAIN: openssl finds the stamp right at its own time.
@@ -1133,39 +1376,21 @@ verify_stamp() {
   fits_stamp
 }
 
-# stamped_lines FILE: it is made of digests, sorted; those of this bundle are counted in $stamped,
-# and the latest of their moments is put into $latest.
+# stamped_lines FILE: it is made of digests, sorted; those of this bundle are put into $dated and
+# counted in $stamped, and the latest of their moments is put into $latest.
 stamped_lines() {
-  stamped=0 before='' line='' count=0 latest=''
+  stamped=0 dated='' before='' line='' count=0 latest=''
   while IFS= read -r line; do
     is_digest "$line" && [ "$before" \< "$line" ] || fail "$1 is no sorted list of digests"
     before=$line count=$((count + 1))
     eval "moment=\${moment_$line-}"
     [ -n "$moment" ] || continue
-    stamped=$((stamped + 1))
+    stamped=$((stamped + 1)) dated="$dated $line"
     [ ! "$latest" \< "$moment" ] || latest=$moment
   done <"$1"
   # A byte of zero would not have been seen.
   [ "$(($(wc -c <"$1")))" -eq $((count * 65)) ] || fail "$1 has more than its lines"
   [ "$stamped" -gt 0 ] || fail "$1 holds no signature of this bundle"
-}
-
-# stamp_time: of the stamp that openssl printed, into $stamp as printed and into $epoch.
-stamp_time() {
-  stamp=''
-  while IFS= read -r line; do
-    case $line in 'Time stamp: '*) stamp=${line#Time stamp: } ;; esac
-  done <"$work/stamp"
-  # Month Day HH:MM:SS[.fraction] Year GMT
-  # shellcheck disable=SC2086
-  set -- $stamp
-  [ $# -eq 5 ] && [ "$5" = GMT ] || fail "$what does not say its time: $stamp"
-  months=JanFebMarAprMayJunJulAugSepOctNovDec
-  months=${months%"$1"*}
-  hour=${3%%:*} minute=${3#*:} second=${3##*:}
-  minute=${minute%%:*} second=${second%%.*}
-  seconds_since_1970 "$4" $((${#months} / 3 + 1)) "$2" "${hour#0}" "${minute#0}" "${second#0}"
-  stamped_at=$epoch
 }
 
 # fits_stamp: the stamp is neither from before what it was made over, nor from after the index.
@@ -1178,6 +1403,30 @@ fits_stamp() {
   epoch "$made_at"
   [ "$stamped_at" -le $((epoch + tolerance)) ] ||
     fail "$what is of $stamp, and the index of $made_at: that is too late"
+  # Of a signature that was stamped twice the earlier stamp counts, in $stamped_DIGEST.
+  for digest in $dated; do
+    eval "earlier=\${stamped_$digest-$stamped_at}"
+    [ "$stamped_at" -gt "$earlier" ] || earlier=$stamped_at
+    eval "stamped_$digest=$earlier"
+  done
+}
+
+# note_undated: what of the centre's signatures no stamp dates, or one that says little.
+late=86400 # seconds
+note_undated() {
+  while read -r digest path moment; do
+    [ -n "$digest" ] || continue
+    eval "stamped_at=\${stamped_$digest-}"
+    file=$path
+    epoch "$moment"
+    if [ -z "$stamped_at" ]; then
+      note "$path: this signature is not time-stamped"
+    elif [ $((stamped_at - epoch)) -gt "$late" ]; then
+      note "$path: stamped $(((stamped_at - epoch) / 86400)) days later"
+    fi
+  done <<STAMPABLES
+$stampables
+STAMPABLES
 }
 
 check_log() {

@@ -30,10 +30,12 @@ class GetEvidenceRequest(_message.Message):
     envelope_id: _builtins.str
     """UUIDv7."""
     without_content: _builtins.bool
-    """The parts stay out of the bundle, and so out of its index; the manifest has their digests."""
+    """The parts stay out of the bundle, and so out of its index; the manifest has their digests.
+    A recipient from whom the document was withdrawn gets no other evidence.
+    """
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only about these recipients; empty means all that the caller may see."""
+        """Only about these recipients, 20 at most; empty means all that the caller may see."""
 
     def __init__(
         self,

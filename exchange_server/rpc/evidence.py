@@ -32,7 +32,7 @@ class EvidenceServicer(evidence_pb2_grpc.EvidenceServiceServicer):
         async with aclosing(
             self._collector.files(principal, request.envelope_id, request.recipients, content)
         ) as files:
-            async for path, data in files:
+            async for path, data in files:  # a large file in several pieces
                 for start in range(0, max(len(data), 1), CHUNK_BYTES):
                     self._still_admitted(principal)
                     yield evidence_pb2.GetEvidenceResponse(

@@ -36,8 +36,9 @@ def method_kinds() -> MethodKinds:
     }
     exchange = exchange_pb2.DESCRIPTOR.services_by_name["ExchangeService"].full_name
     submit, download = f"/{exchange}/Submit", f"/{exchange}/DownloadPart"
+    evidence = evidence_pb2.DESCRIPTOR.services_by_name["EvidenceService"].full_name
     return MethodKinds(
         submissions=frozenset({submit}),
         streams=frozenset(streams),
-        transfers=frozenset({submit, download}),
+        transfers=frozenset({submit, download, f"/{evidence}/GetEvidence"}),
     )

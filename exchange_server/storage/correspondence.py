@@ -52,10 +52,8 @@ class CorrespondenceOnPostgres:
         row = await self._db.row("circulated", unit, envelope_id)
         return None if row is None else (row["sender"], row["manifest"])
 
-    async def circulation(
-        self, unit: str, envelope_id: str, answers: int
-    ) -> list[CirculationEntry]:
-        rows = await self._db.rows("circulation", unit, envelope_id, answers)
+    async def circulation(self, unit: str, envelope_id: str) -> list[CirculationEntry]:
+        rows = await self._db.rows("circulation", unit, envelope_id)
         return [
             CirculationEntry(
                 status=status_of(row),

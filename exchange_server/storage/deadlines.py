@@ -10,6 +10,9 @@ from exchange_server.reminders import DueDeadline
 from exchange_server.storage.ledger import FIRST_KEY, position_of
 from exchange_server.values import DeadlinesStanding, DeliveryPosition
 
+MOST_COUNTED = 100_000
+"""Deadlines of one kind in a count that is made every half minute."""
+
 
 class DeadlinesOnPostgres:
     """Implements the ports of ``reminders`` and ``expiry``. Errors: see ``Database``."""
@@ -34,11 +37,22 @@ class DeadlinesOnPostgres:
         )
         return position_of(row) if row else None
 
+    async def rest_deadline(self, deadline: DueDeadline, now: datetime, claim: timedelta) -> int:
+        failures = await self._db.value(
+            "rest_deadline",
+            deadline.envelope_id,
+            deadline.recipient,
+            deadline.kind.value,
+            now,
+            claim,
+        )
+        return int(failures or 0)
+
     async def drop_deadlines(self, envelope_id: str, recipient: str) -> None:
         await self._db.value("drop_deadlines", envelope_id, recipient)
 
     async def standing(self, now: datetime) -> list[DeadlinesStanding]:
-        rows = await self._db.rows("deadlines_standing", now)
+        rows = await self._db.rows("deadlines_standing", now, MOST_COUNTED)
         return [
             DeadlinesStanding(
                 DeadlineKind(row["kind"]), row["open"], row["overdue"], row["waiting_since"]

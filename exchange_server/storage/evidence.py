@@ -10,8 +10,15 @@ from document_exchange.errors import InternalError
 from document_exchange.evidence import StatementName
 from document_exchange.receipt import ReceiptType
 from exchange_runtime.database import Database
-from exchange_runtime.values import PreparedEvent
-from exchange_server.evidence_ledger import Crls, SealedIndex, StampDigests, StatementDigests
+from exchange_server.evidence_ledger import (
+    MOST_A_DAY,
+    Crls,
+    FileDigest,
+    NewIndex,
+    SealedIndex,
+    StampDigests,
+    StatementDigests,
+)
 from exchange_server.values import StatementRecord
 
 Seqs = Sequence[tuple[str, int]]
@@ -45,6 +52,7 @@ class EvidenceOnPostgres:
                 row["root_crl"],
                 row["seal_crl"],
                 row["recorded_at"],
+                row["size_bytes"],
             )
             for row in rows
         ]
@@ -76,46 +84,50 @@ class EvidenceOnPostgres:
         row = _there(await self._db.row("evidence_stamp", batch))
         return row["lines"], row["response"]
 
-    async def evidence_crl_digests(self, crls: Crls) -> dict[tuple[str, int], bytes]:
+    async def evidence_crl_digests(self, crls: Crls) -> dict[tuple[str, int], FileDigest]:
         rows = await self._db.rows(
             "evidence_crl_digests",
             [number for issuer, number in crls if issuer == "root"],
             [number for issuer, number in crls if issuer == "seal-ca"],
         )
-        return {(row["issuer"], row["number"]): row["der"] for row in rows}
+        if len(rows) != len(crls):
+            raise _lost()
+        return {
+            (row["issuer"], row["number"]): FileDigest(row["sha256"], row["size_bytes"])
+            for row in rows
+        }
 
     async def evidence_crl(self, issuer: str, number: int) -> bytes:
         der: bytes = _there(await self._db.row("evidence_crl", issuer, number))["der"]
         return der
 
     async def evidence_index(self, content_sha256: bytes) -> SealedIndex | None:
-        return _index(await self._db.row("evidence_index", content_sha256))
+        row = await self._db.row("evidence_index", content_sha256)
+        return _index(row) if row is not None else None
 
-    async def keep_sealed_index(
-        self,
-        content_sha256: bytes,
-        envelope_id: str,
-        sealed: SealedIndex,
-        centre_seal: bytes,
-        prepared: PreparedEvent,
-    ) -> SealedIndex | None:
-        return _index(
+    async def keep_sealed_index(self, new: NewIndex) -> SealedIndex | str:
+        sealed, event = new.sealed, new.event
+        row = _there(
             await self._db.row(
                 "keep_sealed_index",
-                content_sha256,
-                envelope_id,
-                sealed.index,
-                sealed.signature,
-                centre_seal,
+                new.content_sha256,
+                new.envelope_id,
+                new.unit,
+                sealed.made_at,
+                sealed.by,
                 sealed.root_crl,
                 sealed.seal_crl,
-                prepared.at,
-                prepared.event.event_id,
-                prepared.event.actor,
-                prepared.salt,
-                prepared.content,
+                sealed.signature,
+                new.centre_seal,
+                event.event.event_id,
+                event.event.actor,
+                event.salt,
+                event.content,
+                MOST_A_DAY,
             )
         )
+        outcome: str = row["outcome"]
+        return _index(row) if outcome == "KEPT" else outcome
 
 
 def _columns(seqs: Seqs) -> tuple[list[str], list[int]]:
@@ -126,11 +138,17 @@ def _name(row: asyncpg.Record) -> StatementName:
     return StatementName(row["recipient"], row["seq"], ReceiptType(row["type"]))
 
 
-def _index(row: asyncpg.Record | None) -> SealedIndex | None:
-    return SealedIndex(**row) if row is not None else None
+def _index(row: asyncpg.Record) -> SealedIndex:
+    return SealedIndex(
+        row["made_at"], row["sealed_by"], row["root_crl"], row["seal_crl"], row["signature"]
+    )
 
 
 def _there(row: asyncpg.Record | None) -> asyncpg.Record:
     if row is None:
-        raise InternalError("the ledger has lost what evidence consists of; call an operator")
+        raise _lost()
     return row
+
+
+def _lost() -> InternalError:
+    return InternalError("the ledger has lost what evidence consists of; call an operator")

@@ -27,6 +27,7 @@ from exchange_server.registry import (
 )
 from exchange_server.track import Place, Range
 from exchange_server.values import (
+    NOT_GIVEN_OUT,
     Acceptance,
     AcceptedEnvelope,
     Block,
@@ -254,7 +255,8 @@ class Ledger:
         return envelope, _delivery(row) if row["recipient"] is not None else None
 
     async def find_part_for(self, unit: str, envelope_id: str, part_id: str) -> StoredPart | None:
-        rows = await self._db.rows("find_part_for", unit, envelope_id, part_id)
+        withdrawn = [state.value for state in NOT_GIVEN_OUT]
+        rows = await self._db.rows("find_part_for", unit, envelope_id, part_id, withdrawn)
         if not rows:
             return None
         blocks = [

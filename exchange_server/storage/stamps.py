@@ -7,6 +7,9 @@ from datetime import datetime, timedelta
 from exchange_runtime.database import Database
 from exchange_server.stamping import Batch, KeptStamp, StampsStanding
 
+MOST_COUNTED = 100_000
+"""Signatures in a count that is made every half minute."""
+
 
 class StampsOnPostgres:
     """Implements the port of ``stamping``. Errors: see ``Database``."""
@@ -37,6 +40,7 @@ class StampsOnPostgres:
         )
 
     async def standing(self) -> StampsStanding:
-        row = await self._db.row("stamps_standing")
+        """Of the queue, no more than ``MOST_COUNTED`` are counted."""
+        row = await self._db.row("stamps_standing", MOST_COUNTED)
         assert row is not None
         return StampsStanding(**row)

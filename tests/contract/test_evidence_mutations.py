@@ -7,12 +7,13 @@ kind the Python verifier sees, EVIDENCE_SHELL_MUTATIONS how many of these verify
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -236,11 +237,49 @@ def losing_receipt_slipped_in(chance: random.Random) -> Mutation:
     return Mutation(files, frozenset({step}), f"{stem}, index {index}, {with_winners_admission}")
 
 
+STATED: Mapping[str, Step] = {
+    evidence.MANIFEST: Step.MANIFEST,
+    "accepted.json": Step.ACCEPTED,
+    **{path: Step.RECEIPT for path in PATHS if path.startswith("deliveries/")},
+    **{path: Step.LEAF for path in PATHS if path.endswith(".event.json")},
+}
+"""Where a fault in a text shows first, if all of it is signed and recorded so."""
+FREE = ("extensions", "detail")
+
+
+def said_more(chance: random.Random) -> Mutation:
+    """A member more, somewhere, or one of another kind; well signed, admitted and indexed."""
+    path = chance.choice([each for each in STATED if each.endswith(".json")])
+    value = json.loads(BASE[path])
+    objects = list(_objects(value))
+    inner = chance.choice(objects)
+    known = sorted({name for each in objects for name in each if name not in FREE})
+    name = chance.choice([*known, "aa", "zz", "Type", "typ", "", "\u00fc", "a.b", 'a":"b', "[]"])
+    more = chance.choice(
+        [None, 1.5, -1, True, [], {}, [None], {name: name}, {"a": {"type": "x", "seq": 1}}]
+    )
+    told = f"{path}: {name} is {more} in one of {sorted(inner)}"
+    inner[name] = more
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    made = make_bundle(CITY, TOLD, Forgery(respelt={path: lambda _: text}))
+    return Mutation(made, frozenset({STATED[path]}), told)
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    """All objects in it, but those in which everything may stand."""
+    if isinstance(value, dict):
+        yield value
+        value = [inner for name, inner in value.items() if name not in FREE]
+    if isinstance(value, list):
+        for inner in value:
+            yield from _objects(inner)
+
+
 KINDS: Mapping[str, Callable[[random.Random], Mutation]] = {
     kind.__name__: kind
     for kind in (
         flipped, truncated, swapped, removed, added, renamed, signed_by_another,
-        losing_receipt_slipped_in,
+        losing_receipt_slipped_in, said_more,
     )
 }  # fmt: skip
 

@@ -49,8 +49,46 @@ def test_every_shell_at_hand_understands_the_script(shell: str) -> None:
         pytest.skip(f"there is no {shell} here")
     for vector in VECTORS:
         if vector["file"] in ("life.zip", "timestamps.zip", "history-gap.zip"):
-            found = in_shell(files_of(vector), vector["root_fingerprint"], shell=shell)
+            found = in_shell(files_of(vector), vector["root_fingerprint"], shell=[shell])
             assert found.step == (vector["step"] or ""), found.said
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment"),
+    [
+        (["sh", "-C"], []),
+        (["sh", "-f"], []),
+        (["dash", "-aefu"], ["ENV=/nowhere", "CDPATH=/"]),
+        (["bash", "-Cefa"], []),
+        (["bash"], ["SHELLOPTS=allexport:errexit:noclobber:noglob:nounset:pipefail"]),
+        (["bash"], ["BASHOPTS=dotglob:extglob:failglob:globstar:nocaseglob:nocasematch"]),
+        (["bash"], ["BASHOPTS=nullglob", "GLOBIGNORE=*.json:parts/*"]),
+        (["sh"], ["IFS=0123456789abcdef", "LC_ALL=C.UTF-8"]),
+    ],
+    ids=" ".join,
+)
+def test_no_option_or_variable_of_the_shell_changes_what_the_script_finds(
+    shell: list[str], environment: list[str]
+) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"there is no {shell[0]} here")
+    for vector in VECTORS:
+        if vector["file"] in ("timestamps.zip", "file-hidden.zip", "part-added.zip"):
+            found = in_shell(
+                files_of(vector), vector["root_fingerprint"], shell=shell, environment=environment
+            )
+            assert found.step == (vector["step"] or ""), found.said
+
+
+def test_both_note_the_same_about_time_stamps(in_shells: dict[str, Verdict]) -> None:
+    noted = set()
+    for vector in VECTORS:
+        if vector["step"] is None:
+            python = in_python(files_of(vector), vector["root_fingerprint"])
+            shell = in_shells[name_of(vector)]
+            assert python.notes_on_stamps == shell.notes_on_stamps, vector["file"]
+            noted |= {note.partition(": ")[2] for note in shell.notes_on_stamps}
+    assert {"stamped 3 days later", "this signature is not time-stamped"} <= noted
 
 
 def test_each_step_that_can_fail_has_a_vector() -> None:

@@ -100,10 +100,11 @@ def test_the_script_counts_seconds_as_others_do(moment: str, tmp_path: Path) -> 
     assert int(said) == int(times.parse_time(text).timestamp())
 
 
-def functions() -> str:
-    """Those of the script that no step needs alone."""
+def functions(until: str = "") -> str:
+    """Those of the script that no step needs alone; or all before this one."""
     script = resources.files("document_exchange").joinpath("offline", evidence.VERIFY_SCRIPT)
-    return script.read_text("utf-8").partition("# ---- the steps")[0]
+    end = f"\n{until}()" if until else "# ---- the steps"
+    return script.read_text("utf-8").partition(end)[0]
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
@@ -153,6 +154,33 @@ def test_the_script_knows_which_moments_there_are(
 ) -> None:
     said = run(f"{functions()}\nis_time {moment} && echo yes || echo no", tmp_path)
     assert said == ("yes\n" if is_one else "no\n")
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        ("20190603013300Z", "2019-06-03T01:33:00.000Z"),
+        ("20190603013300.123Z", "2019-06-03T01:33:00.000Z"),
+        ("201906030133Z", ""), ("20190603013300+0100", ""), ("20191303013300Z", ""),
+        ("2019060301330x[$(touch it)]Z", ""), ("x[$(touch${IFS}it)]", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_script_reads_the_time_of_a_stamp_and_runs_nothing(
+    stamp: str, moment: str, shell: str, tmp_path: Path
+) -> None:
+    """A shell would run what stands in an index within arithmetic."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    commands = f'{functions("check_log")}\nwork=. what=a stamp=$1; stamp_time && echo "is $stamp"'
+    done = subprocess.run(
+        ["env", "-i", "PATH=/usr/bin:/bin", shell, "-c", commands, "sh", stamp],
+        cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert [line for line in done.stdout.splitlines() if line.startswith("is ")] == (
+        [f"is {moment}"] if moment else []
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -263,8 +263,8 @@ async def test_who_writes_for_a_unit_answers_for_it(opens: Opens, city: LocalCen
     [entry] = (await lead.circulation(asked.envelope_id)).entries
     assert entry.answered_by == answer.envelope_id
     async with CentreInside(city).ledger() as ledger:
-        open_ = "select count(*) from exchange.deadlines where envelope_id = $1::uuid"
-        assert await ledger.fetchval(open_, asked.envelope_id) == 0
+        owed = "select answered_by::text from exchange.deadlines where envelope_id = $1::uuid"
+        assert await ledger.fetchval(owed, asked.envelope_id) == answer.envelope_id
     with pytest.raises(ManifestRefused, match="sender or an issuer"):
         await office.send(title="复函", recipients=LEAD, files=LETTER, reply_to=asked.envelope_id)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import grpc
 import msgspec
 import pytest
 from cryptography import x509
@@ -35,12 +34,12 @@ from document_exchange.evidence import Content, Index, Step
 from document_exchange.evidence_report import Verdict
 from document_exchange.receipt import ReceiptType
 from document_exchange.signature import KeySigner
-from document_exchange.v1 import evidence_pb2, evidence_pb2_grpc
 from exchange_server import unit_import
-from exchange_server.evidence import STATEMENTS_AT_ONCE
+from exchange_server.evidence_plan import STATEMENTS_AT_ONCE
 from exchange_server.registry_file import RegistryFile
+from tests.evidence_calls import collected
 from tests.life_for_tests import Parties
-from tests.real_centre import CentreInside, admitted, now, typed
+from tests.real_centre import CentreInside, admitted, now
 from tests.shell_for_tests import Shell
 
 SENDER, FIRST, SECOND, STRANGER = "qd-caizheng", "qd-jiaoyu", "qd-zhengfu", "qd-tongji"
@@ -279,12 +278,12 @@ async def test_what_was_revoked_afterwards_stays_evidence(
     async with local_centre.async_client(SENDER) as finance:
         before = await finance.evidence(paper.envelope_id, to=tmp_path / "before.zip")
 
-        # Lists know whole seconds: one of the second of the acceptance would count for it.
+        # Within the second of the acceptance, it may be; the list begins with the next one.
+        await inside.revoke(seal)
+        inside.authority().issue_crls()
         second = now().replace(microsecond=0)
         while now().replace(microsecond=0) == second:
             await inside.admits(system)
-        await inside.revoke(seal)
-        inside.authority().issue_crls()
         await inside.revoke(system)
         async with asyncio.timeout(10):
             while await inside.admits(system):  # then the seal is known to be revoked, too
@@ -324,22 +323,6 @@ async def test_what_the_centre_sends_is_verified_before_it_gets_a_name(
     assert refused.value.attributes["step"] == "root"
     assert to.read_bytes() == b"older"
     assert not list(tmp_path.glob(".incoming-*"))
-
-
-async def collected(inside: CentreInside, **request: Any) -> dict[str, bytes]:
-    """The files as the centre sends them; raises the typed error of its refusal."""
-    files: dict[str, bytes] = {}
-    async with inside.channel(inside.unit(SENDER)) as channel:
-        stub = evidence_pb2_grpc.EvidenceServiceStub(channel)
-        try:
-            async for message in stub.GetEvidence(
-                evidence_pb2.GetEvidenceRequest(**request), timeout=60
-            ):
-                assert len(message.data) <= 256 * 1024
-                files[message.path] = files.get(message.path, b"") + message.data
-        except grpc.aio.AioRpcError as error:
-            raise typed(error) from None
-    return files
 
 
 async def test_files_come_in_order_in_messages_of_bounded_size(

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 import pytest
 from exchange_client.testing import LocalCentre
 
-from document_exchange import receipt
+from document_exchange import receipt, times
 from document_exchange.errors import (
     ExchangeError,
     LimitExceeded,
     NotFound,
     ReceiptRefused,
+    SealExpired,
     StateConflict,
 )
 from document_exchange.receipt import (
@@ -460,6 +462,36 @@ async def test_only_a_unit_that_was_closed_lets_a_delivery_expire(
 
 async def expire(recorder: Recorder, paper: Paper) -> None:
     await recorder.own(await position_of(recorder, paper), R.EXPIRED, None)
+
+
+async def test_after_a_clock_that_was_ahead_history_goes_on_from_there(
+    inside: CentreInside, parties: Parties
+) -> None:
+    """The seal must be valid at that moment, too: it is the moment that the admission bears."""
+
+    async def ahead(paper: Paper, by: timedelta) -> datetime:
+        async with inside.ledger() as ledger:
+            at = await ledger.fetchval(
+                "update exchange.deliveries set updated_at = updated_at + $2"
+                " where envelope_id = $1::uuid returning updated_at",
+                paper.envelope_id,
+                by,
+            )
+        assert isinstance(at, datetime)
+        return at
+
+    paper = await parties.send()
+    at = await ahead(paper, timedelta(minutes=10))
+    said = await parties.say(paper, R.REFUSED)
+    (trust, lists) = (trust_of(inside), (await parties.track(paper, SENDER))[1])
+    admission = verified(trust, paper, said, lists).admission
+    assert admission is not None
+    assert admission.recorded_at == times.format_time(at)
+    paper = await parties.send()
+    await ahead(paper, timedelta(days=50 * 365))
+    with pytest.raises(SealExpired):
+        await parties.say(paper, R.REFUSED)
+    assert await steps(inside, paper) == []
 
 
 @pytest.mark.parametrize("replaced", [False, True])

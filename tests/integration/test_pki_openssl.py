@@ -262,6 +262,7 @@ def test_a_revoked_authority_takes_its_leaves_along(fresh_desk: Desk) -> None:
     desk.issue([SYSTEM, SEAL])
     desk.authority.revoke(desk.authority.register.authority("seal-ca").serial, "cACompromise")
     desk.authority.issue_crls(["root"])
+    desk.clock.advance(seconds=1)
     assert "certificate revoked" in desk.verify(desk.leaf("seal"), "smimesign", ok=False)
     desk.verify(desk.leaf("system"), "sslclient")
 

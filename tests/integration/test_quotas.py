@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from exchange_client import Timing
+from exchange_client import PartSource, Timing
 from exchange_client.testing import LocalCentre
 from google.rpc import error_details_pb2, status_pb2
 
@@ -25,6 +25,7 @@ from document_exchange.v1 import directory_pb2, directory_pb2_grpc, exchange_pb2
 from exchange_runtime.database import Database
 from exchange_server.quota_leases import Ask, allowance_of, slice_of
 from exchange_server.storage.ledger import Ledger, ledger_database
+from tests.evidence_calls import collected
 from tests.quotas_for_tests import QuotaBooks, quota
 from tests.real_centre import (
     DETAILS,
@@ -236,6 +237,23 @@ async def test_bytes_in_flight(
         await until(passes)
         async with one.ledger() as ledger:
             await until(lambda: gone(ledger))
+
+
+async def test_evidence_counts_as_bytes_and_is_refused_before_its_first_one(
+    local_centre: LocalCentre, set_quota: SetQuota, tmp_path: Path
+) -> None:
+    async with local_centre.async_client(UNIT) as client:
+        file = PartSource(b"%PDF-1.7", filename="a.pdf")
+        sent = await client.send(title="函", recipients=RECIPIENT, files=file)
+    await set_quota(bytes_per_minute=5000)
+    async with server(local_centre, tmp_path / "log") as one:
+        asked = {"envelope_id": sent.envelope_id, "without_content": True}
+        files = await collected(one, UNIT, **asked)  # more than there is, so it uses up all
+        assert sum(map(len, files.values())) > 5000
+        with pytest.raises(QuotaExceeded) as refused:
+            await collected(one, UNIT, **asked)
+        assert refused.value.attributes["resource"] == "bytes_per_minute"
+        assert await collected(one, RECIPIENT, **asked) == files
 
 
 async def begin(

@@ -105,8 +105,10 @@ async def test_documents_outlive_the_seals_on_them(
     with pytest.raises(SealExpired):
         trust.check(seals[0], at=now, crls=None)
     within = revoked.not_valid_after_utc
+    # The list is in force from the first whole second after the revocation.
+    listed = max(now, newest.seal_crl.last_update_utc)
     with pytest.raises(SealRevoked):
-        trust.check(revoked, at=min(now, within), crls=newest)
+        trust.check(revoked, at=min(listed, within), crls=newest)
     await all_verifies(local_centre, [sent[0], sent[-1], last.envelope_id], tmp_path / "received")
 
 

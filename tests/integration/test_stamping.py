@@ -18,13 +18,14 @@ import psutil
 import pytest
 from exchange_client.testing import LocalCentre
 
-from document_exchange import manifest, timestamp_answer
+from document_exchange import codes, manifest, timestamp_answer
 from document_exchange.certificates import fingerprint
 from document_exchange.errors import Unavailable
 from document_exchange.manifest import Manifest
 from document_exchange.timestamp import MAX_RESPONSE_BYTES
 from exchange_server.embedded import EmbeddedPostgres
 from exchange_server.stamping import Stamper, external_judge
+from exchange_server.storage import stamps
 from exchange_server.storage.ledger import ledger_database
 from exchange_server.storage.migrate import migrate
 from exchange_server.storage.stamps import StampsOnPostgres
@@ -92,7 +93,8 @@ async def none_waits(owner: asyncpg.Connection) -> bool:
 
 async def queue(owner: asyncpg.Connection, count: int) -> dict[str, str]:
     """Signatures in the queue: digest in hex by envelope_id."""
-    rows = {str(uuid): secrets.token_hex(32) for uuid in await ids(owner, count)}
+    at = datetime.now(UTC)
+    rows = {codes.new_id(at): secrets.token_hex(32) for _ in range(count)}
     await owner.execute(
         """insert into exchange.stamp_queue (envelope_id, recipient, seq, signature_sha256)
            select u::uuid, '', 0, decode(d, 'hex') from unnest($1::text[], $2::text[]) t (u, d)""",
@@ -100,11 +102,6 @@ async def queue(owner: asyncpg.Connection, count: int) -> dict[str, str]:
         list(rows.values()),
     )
     return rows
-
-
-async def ids(owner: asyncpg.Connection, count: int) -> list[object]:
-    rows = await owner.fetch("select gen_random_uuid() u from generate_series(1, $1)", count)
-    return [row["u"] for row in rows]
 
 
 @contextmanager
@@ -276,6 +273,19 @@ async def test_an_external_service_stamps(desk: Desk, tmp_path: Path) -> None:
     standing = await desk.ledger.standing()
     assert (standing.queued, standing.open_batches, standing.waiting_since) == (0, 0, None)
     assert standing.stamped_at == max(each["stamped_at"] for each in rows)
+
+
+async def test_a_long_queue_is_counted_as_far_as_matters(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamps, "MOST_COUNTED", 20)
+    await queue(desk.owner, 25)
+    oldest = await desk.owner.fetchval("select min(queued_at) from exchange.stamp_queue")
+    standing = await desk.ledger.standing()
+    assert (standing.queued, standing.waiting_since) == (20, oldest)
+    with serving(answering(good(desk.pki))) as url:
+        await desk.stamper(url).run()
+    assert (await desk.ledger.standing()).queued == 0
 
 
 def answering(

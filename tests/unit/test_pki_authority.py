@@ -33,7 +33,7 @@ from document_exchange.errors import (
     SealNotTrusted,
     SealRevoked,
 )
-from document_exchange.revocations import CrlPair
+from document_exchange.revocations import CrlPair, RevocationLists
 from tests.authority_for_tests import (
     CENTRE_SEAL,
     FOUNDED_AT,
@@ -51,7 +51,7 @@ from tests.authority_for_tests import (
     new_private_key,
 )
 
-DAY = timedelta(days=1)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 DER = serialization.Encoding.DER
 
 
@@ -409,13 +409,53 @@ class TestRevoke:
         lists = authority.issue_crls()
         entry = lists["seal-ca"].get_revoked_certificate_by_serial_number(int(seal.serial, 16))
         assert entry is not None
-        assert entry.revocation_date_utc == clock.now.replace(microsecond=0)
+        next_second = clock.now.replace(microsecond=0) + SECOND
+        assert entry.revocation_date_utc == next_second
         reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
         assert reason is x509.ReasonFlags.key_compromise
         assert len(lists["root"]) == len(lists["tls-ca"]) == 0
         trust(authority).check(seal.certificate, at=clock.now, crls=before)
         with pytest.raises(SealRevoked):
-            trust(authority).check(seal.certificate, at=clock.now, crls=crl_pair(authority))
+            trust(authority).check(seal.certificate, at=next_second, crls=crl_pair(authority))
+
+    @pytest.mark.parametrize("name", ["root", "seal-ca"])
+    def test_what_was_signed_in_the_second_of_a_revocation_stays_good(
+        self, authority: Authority, seal: Certified, clock: Clock, name: str
+    ) -> None:
+        """Lists know whole seconds. The one before is in force until the next one begins."""
+        before = authority.crl_der(name)
+        clock.advance(minutes=5)
+        revoked = seal if name == "seal-ca" else authority.register.authority("seal-ca")
+        authority.revoke(revoked.serial, "keyCompromise")
+        signed_at, next_second = clock.now, clock.now.replace(microsecond=0) + SECOND
+        clock.advance(seconds=0.5)
+        after = authority.issue_crls()[name]
+        assert authority.due_crls(DAY) == []
+        others = {"root": "seal-ca", "seal-ca": "root"}
+        lists = RevocationLists([before, after.public_bytes(DER), authority.crl_der(others[name])])
+        trusted = trust(authority)
+        trusted.check(seal.certificate, at=signed_at, crls=lists.in_force(signed_at, trusted))
+        with pytest.raises(SealRevoked):
+            trusted.check(
+                seal.certificate, at=next_second, crls=lists.in_force(next_second, trusted)
+            )
+        # Later lists are dated as ever.
+        clock.advance(seconds=0.5)
+        assert authority.issue_crls()[name].last_update_utc == next_second
+
+    def test_who_asks_whom_to_let_in_needs_a_list_at_once(
+        self, authority: Authority, clock: Clock
+    ) -> None:
+        authority.revoke(authority.issue(SYSTEM, new_key()).serial, "superseded")
+        assert authority.issue_crls()["tls-ca"].last_update_utc <= clock.now
+
+    def test_what_a_clock_that_was_ahead_revoked_keeps_no_list_from_its_time(
+        self, authority: Authority, seal: Certified, clock: Clock
+    ) -> None:
+        clock.advance(days=3)
+        authority.revoke(seal.serial, "superseded")
+        clock.advance(days=-3)
+        assert authority.issue_crls()["seal-ca"].last_update_utc <= clock.now
 
     def test_again_the_first_one_stands(
         self, authority: Authority, seal: Certified, clock: Clock

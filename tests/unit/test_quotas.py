@@ -613,7 +613,8 @@ def test_streams_and_uploads_are_read_from_the_wire_contract() -> None:
         "/document_exchange.v1.Directory",
     )
     assert kinds.submissions == {exchange + "Submit"}
-    assert kinds.transfers == {exchange + "Submit", exchange + "DownloadPart"}
+    evidence = "/document_exchange.v1.EvidenceService/GetEvidence"
+    assert kinds.transfers == {exchange + "Submit", exchange + "DownloadPart", evidence}
     assert kinds.streams >= {
         exchange + "Submit",
         exchange + "DownloadPart",

@@ -12,9 +12,10 @@ import pytest
 from document_exchange import identity
 from document_exchange.errors import CertificateExpired
 from exchange_runtime.values import Principal
-from exchange_server import app, policy
+from exchange_server import policy
+from exchange_server.app.server import grpc_options
 from exchange_server.attention import AttentionHub, Key
-from exchange_server.config import Limits, Settings
+from exchange_server.config import Limits
 from exchange_server.registry import Certificate, Registry, Staff
 from exchange_server.values import DeliverySummary, SubmissionSummary
 from exchange_server.watch import Waiting, Watcher
@@ -29,8 +30,7 @@ SYSTEM = f"spiffe://{TRUST_DOMAIN}/staff/li.na"
 async def test_a_connection_of_any_age_lets_the_longest_upload_finish(
     longest_upload_s: float, grace_ms: int
 ) -> None:
-    settings = Settings.model_construct(limits=Limits(longest_upload_s=longest_upload_s))
-    options = app._options(settings)
+    options = grpc_options(Limits(longest_upload_s=longest_upload_s))
     assert dict(options)["grpc.max_connection_age_grace_ms"] == grace_ms
     await grpc.aio.server(options=options).stop(None)
 

@@ -185,6 +185,7 @@ class AuthorityService:
             self._clock,
             callers.current,
             self._metrics,
+            address_rate=self._settings.limits.timestamp_address_rate,
         )
 
     def _schedule(
@@ -320,7 +321,9 @@ def _desks(tsa: TimeStamping | None) -> Mapping[str, http.Desk]:
         return {}
     types = time_stamping.QUERY_TYPE, time_stamping.REPLY_TYPE
     return {
-        time_stamping.PATH: http.Desk(*types, time_stamping.LONGEST_QUERY_BYTES, tsa.answer),
+        time_stamping.PATH: http.Desk(
+            *types, time_stamping.LONGEST_QUERY_BYTES, tsa.admit, tsa.answer
+        ),
     }
 
 

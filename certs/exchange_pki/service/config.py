@@ -96,6 +96,9 @@ class Limits(Section):
     """The same by one network address; of IPv6, by one network of 64 bits."""
     http_s: float = Field(default=10.0, gt=0)
     """How long one of them may last."""
+    timestamp_address_rate: int = Field(default=1200, ge=1)
+    """Questions for a time-stamp that one network address may ask in a minute, a tenth of them at
+    once; a server of the centre asks one in each of its ``timestamps.interval_s``."""
     connection_age_s: float = Field(default=3600.0, gt=0)
     drain_s: float = Field(default=10.0, ge=0)
     """How long running calls get to finish when the service stops."""

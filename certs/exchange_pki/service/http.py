@@ -9,6 +9,7 @@ at further.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from http import HTTPStatus
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from document_exchange.errors import ConfigurationError, ExchangeError
+from document_exchange.errors import ConfigurationError, ExchangeError, QuotaExceeded
 from exchange_pki.profile import AUTHORITIES
 from exchange_pki.service import http_request
 from exchange_pki.service.http_request import Request
@@ -44,11 +45,16 @@ class Resource:
 
 @dataclass(frozen=True)
 class Desk:
-    """Something that answers questions: of which media types both are, and how long a question."""
+    """Something that answers questions: of which media types both are, and how long a question.
+
+    ``admit`` is told the address of each that would be read, as ``addresses`` counts it, and may
+    raise QuotaExceeded.
+    """
 
     question_type: str
     answer_type: str
     longest_bytes: int
+    admit: Callable[[str], None]
     answer: Callable[[bytes], Awaitable[bytes]]
 
 
@@ -146,7 +152,7 @@ class HttpPort:
         self._open_of[client] += 1
         try:
             async with asyncio.timeout(self._limit_s):
-                writer.write(await self._answer(reader))
+                writer.write(await self._answer(reader, client))
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -162,7 +168,7 @@ class HttpPort:
             with suppress(RuntimeError):  # the loop is closing
                 writer.transport.abort()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+    async def _answer(self, reader: asyncio.StreamReader, client: str) -> bytes:
         """Status line, headers and content for the request that comes."""
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -176,9 +182,11 @@ class HttpPort:
             return _response(request, allow="GET, HEAD, POST" if not_allowed else "")
         try:
             if request.path in self._desks:
-                return await _put(self._desks[request.path], request, reader)
+                return await _put(self._desks[request.path], request, reader, client)
             if request.path in self._resources:
                 return await _got(self._resources[request.path], request)
+        except QuotaExceeded as error:
+            return _response(HTTPStatus.TOO_MANY_REQUESTS, retry_after_s=error.retry_after_s)
         except ExchangeError as error:
             log.warning("http_unavailable", path=request.path, error=error.message)
             return _response(HTTPStatus.SERVICE_UNAVAILABLE)
@@ -198,7 +206,7 @@ async def _got(resource: Resource, request: Request) -> bytes:
     )
 
 
-async def _put(desk: Desk, request: Request, reader: asyncio.StreamReader) -> bytes:
+async def _put(desk: Desk, request: Request, reader: asyncio.StreamReader, client: str) -> bytes:
     if request.method != "POST":
         return _response(HTTPStatus.METHOD_NOT_ALLOWED, allow="POST")
     if request.media_type != desk.question_type:
@@ -207,6 +215,7 @@ async def _put(desk: Desk, request: Request, reader: asyncio.StreamReader) -> by
         return _response(HTTPStatus.LENGTH_REQUIRED)
     if request.length > desk.longest_bytes:
         return _response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    desk.admit(client)
     try:
         question = await reader.readexactly(request.length)
     except asyncio.IncompleteReadError:
@@ -222,6 +231,7 @@ def _response(
     max_age_s: int = 0,
     head_only: bool = False,
     allow: str = "",
+    retry_after_s: float = 0.0,
 ) -> bytes:
     body = f"{status.value} {status.phrase}\n".encode() if content is None else content
     headers = [
@@ -233,5 +243,6 @@ def _response(
         "X-Content-Type-Options: nosniff",
         "Connection: close",
         *([f"Allow: {allow}"] if allow else []),
+        *([f"Retry-After: {math.ceil(retry_after_s)}"] if retry_after_s else []),
     ]
     return "\r\n".join([*headers, "", ""]).encode() + (b"" if head_only else body)

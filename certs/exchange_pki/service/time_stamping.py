@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 
 import structlog
@@ -10,11 +11,12 @@ from cryptography.x509 import ObjectIdentifier
 from prometheus_client import CollectorRegistry, Counter
 
 from document_exchange import timestamp_answer
-from document_exchange.errors import ExchangeError, Unavailable
+from document_exchange.errors import ExchangeError, QuotaExceeded, Unavailable
 from document_exchange.timestamp_answer import Answer, Failure
 from exchange_pki.own_key import OwnKey
 from exchange_pki.service.worker import AuthorityWorker
 from exchange_runtime.clock import Clock
+from exchange_runtime.pace import Paces
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +24,11 @@ PATH = "/tsa"
 QUERY_TYPE, REPLY_TYPE = "application/timestamp-query", "application/timestamp-reply"
 LONGEST_QUERY_BYTES = 4 * 1024
 
-_GRANTED = "GRANTED"
+MOST_ADDRESSES = 4096
+"""So many are counted, each in some hundred bytes."""
+_AT_ONCE_SHARE = 10
+
+_GRANTED, _TOO_MANY = "GRANTED", "TOO_MANY"
 _SERIAL_BITS = 128
 """So many random bits never come twice, on whichever process and after whatever restart."""
 
@@ -38,21 +44,26 @@ class TimeStamping:
         clock: Clock,
         check_clock: Callable[[], object],
         metrics: CollectorRegistry,
+        *,
+        address_rate: int,
     ) -> None:
         """``check_clock`` raises Unavailable while this process's clock differs from the ledger's,
-        or nobody can tell."""
+        or nobody can tell. ``address_rate``: answers a minute for one network address."""
         self._worker = worker
         self._key = key
         self._policy = policy
         self._clock = clock
         self._check_clock = check_clock
+        self._paces = Paces(
+            address_rate, max(1, address_rate // _AT_ONCE_SHARE), most_names=MOST_ADDRESSES
+        )
         self._answers = Counter(
             "exchange_timestamp_answers",
             "Answers of the time-stamping service: GRANTED, or why there was no token.",
             ("outcome",),
             registry=metrics,
         )
-        for outcome in (_GRANTED, *(failure.name for failure in Failure)):
+        for outcome in (_GRANTED, _TOO_MANY, *(failure.name for failure in Failure)):
             self._answers.labels(outcome)
 
     async def keep_key(self) -> None:
@@ -68,6 +79,17 @@ class TimeStamping:
         if signer is not None and signer is not before:
             ends = signer.certificate.not_valid_after_utc
             log.info("timestamping_key_taken", not_after=ends.isoformat())
+
+    def admit(self, client: str) -> None:
+        """Count a question of this address, before it is read.
+
+        Raises:
+            QuotaExceeded: it has had as many answers as it may for now.
+        """
+        wait_s = self._paces.take(client, time.monotonic())
+        if wait_s:
+            self._answers.labels(_TOO_MANY).inc()
+            raise QuotaExceeded(f"{client} asks for too many time-stamps", retry_after_s=wait_s)
 
     async def answer(self, query: bytes) -> bytes:
         """A TimeStampResp in DER, whatever the question."""

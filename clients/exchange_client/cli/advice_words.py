@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from exchange_client.cli.evidence_words import EVIDENCE_ADVICE
 from exchange_client.cli.joint_words import JOINT_ADVICE
 from exchange_client.cli.life_words import LIFE_ADVICE
 
 ADVICE: Mapping[str, tuple[str, str]] = {
+    **EVIDENCE_ADVICE,
     **JOINT_ADVICE,
     **LIFE_ADVICE,
     "CONFIGURATION": (

@@ -17,7 +17,7 @@ from exchange_client.cli.command import Command, run, settings_of
     "recipients",
     multiple=True,
     metavar="UNIT",
-    help="Only about this recipient; may be repeated. Default: all that your unit may see.",
+    help="Only about this recipient; up to 20 times. Default: all that your unit may see.",
 )
 @click.option(
     "--without-content",

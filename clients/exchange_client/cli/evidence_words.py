@@ -53,3 +53,15 @@ EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
         "或 exchange track 的输出末尾找到。",
     ),
 }
+
+EVIDENCE_ADVICE: Mapping[str, tuple[str, str]] = {
+    "evidence.STATE_CONFLICT": (
+        "Ask without its content:  exchange evidence {envelope_id} --without-content -o FILE.zip.",
+        "请改取不含正文附件的证据：exchange evidence {envelope_id} --without-content -o 文件.zip。",
+    ),
+    "evidence.LIMIT_EXCEEDED": (
+        "Ask about fewer recipients at a time with --recipient, or tomorrow; what was made before "
+        "is given again at any time.",
+        "请用 --recipient 分批获取，或次日再取；已生成过的证据可随时重新获取。",
+    ),
+}

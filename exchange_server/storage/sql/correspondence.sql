@@ -53,30 +53,17 @@ select e.sender, e.manifest from exchange.envelopes e
                                   where d.envelope_id = e.envelope_id and d.recipient = $1));
 
 -- name: circulation
--- Each recipient with its signature and its first answer that stands. Of one recipient's answers the
--- first $3 are looked at, so that nobody makes this slow by answering again and again.
+-- Each recipient with its signature and its first answer that stands.
 select d.recipient, d.kind, d.state, d.seq, d.updated_at, d.last_type, d.withdrawal_requested,
        d.sign_due, d.reply_due, d.overdue, d.replaced_by::text,
        (select s.recorded_at from exchange.statements s
          where s.envelope_id = d.envelope_id and s.recipient = d.recipient and s.type = 'SIGNED_FOR'
          order by s.seq limit 1) as signed_for_at,
        answer.envelope_id::text as answered_by, answer.accepted_at as answered_at,
-       coalesce(answer.is_party, false) as is_party
+       exists (select from exchange.link_parties p
+                where p.earlier = d.envelope_id and p.unit_id = $1 and p.sender = d.recipient
+                  and p.envelope_id = answer.envelope_id) as is_party
   from exchange.deliveries d
-  left join lateral (
-    select e.envelope_id, e.accepted_at,
-           exists (select from exchange.link_parties p
-                    where p.earlier = d.envelope_id and p.unit_id = $1 and p.sender = d.recipient
-                      and p.envelope_id = e.envelope_id) as is_party
-      from (select p.envelope_id from exchange.link_parties p
-             where p.earlier = d.envelope_id and p.unit_id = d.sender and p.sender = d.recipient
-               and p.kind = 'REPLY_TO'
-             order by p.envelope_id limit $3) r
-      join exchange.envelopes e on e.envelope_id = r.envelope_id
-      join exchange.deliveries b on b.envelope_id = r.envelope_id and b.recipient = d.sender
-     where b.state not in ('REFUSED', 'RETURNED', 'WITHDRAWN')
-       and not exists (select from exchange.links v
-                        where v.envelope_id = b.replaced_by and v.kind = 'VOIDS')
-     order by e.accepted_at, e.envelope_id limit 1
-  ) answer on true
+  left join exchange.envelopes answer
+    on answer.envelope_id = exchange.standing_answer(d.envelope_id, d.sender, d.recipient)
  where d.envelope_id = $2::uuid;

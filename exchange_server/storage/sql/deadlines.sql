@@ -12,14 +12,24 @@ select d.envelope_id::text, d.recipient, d.sender, d.state, d.seq, d.updated_at,
   join exchange.envelopes e using (envelope_id)
  where l.envelope_id = $1::uuid and l.recipient = $2 and l.kind = $3 and l.next_at <= $4;
 
+-- name: rest_deadline
+select exchange.rest_deadline($1, $2, $3, $4, $5);
+
 -- name: drop_deadlines
 select exchange.drop_deadlines($1, $2);
 
 -- name: deadlines_standing
--- Every deadline that still counts: said to be overdue, and not; and since when one waits to be said.
-select kind, count(*) filter (where not overdue) as open, count(*) filter (where overdue) as overdue,
-       min(next_at) filter (where next_at <= $1::timestamptz) as waiting_since
-  from exchange.deadlines group by kind;
+-- Every deadline that still counts: said to be overdue, and not, each as far as it is counted; and
+-- since when one waits to be said.
+select k.kind,
+       (select count(*) from (select from exchange.deadlines
+                               where kind = k.kind and next_at is not null limit $2)) as open,
+       (select count(*) from (select from exchange.deadlines
+                               where kind = k.kind and overdue and answered_by is null
+                               limit $2)) as overdue,
+       (select min(next_at) from exchange.deadlines
+         where kind = k.kind and next_at <= $1::timestamptz) as waiting_since
+  from (values ('SIGN_FOR'), ('REPLY')) as k (kind);
 
 -- name: undeliverable
 -- What waits for a unit that is closed and has no successor has a row of attention there.

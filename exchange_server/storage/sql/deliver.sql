@@ -25,7 +25,7 @@ select e.envelope_id::text, e.sender, e.manifest, e.manifest_sha256, e.signature
 
 -- name: find_part_for
 select p.size_bytes as part_size, b.part, b.block, b.object_key, b.size_bytes, b.sha256,
-       e.sender <> $1 and d.state in ('WITHDRAWN', 'EXPIRED') as withdrawn
+       e.sender <> $1 and d.state = any ($4::text[]) as withdrawn
   from exchange.parts p
   join exchange.envelopes e on e.envelope_id = $2::uuid
   left join exchange.deliveries d on d.envelope_id = $2::uuid and d.recipient = $1

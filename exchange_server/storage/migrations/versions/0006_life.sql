@@ -50,7 +50,8 @@ insert into exchange.transitions (state_before, type, state_after, by_side, only
 --; ------------------------------------------------------------------ deadlines
 -- What is still to be done by a recipient, and by when; a row goes when it is done, or no longer to
 -- be done. Each is reminded of once before, and overdue once after: what has happened is marked in
--- the transaction that records the statement about it.
+-- the transaction that records the statement about it. A reply that is answered counts no more, but
+-- stays: the answer may be taken back, or refused.
 create table exchange.deadlines (
     envelope_id uuid not null,
     recipient text not null,
@@ -59,14 +60,20 @@ create table exchange.deadlines (
     due_at timestamptz not null,
     reminded boolean not null default false,
     overdue boolean not null default false,
+    -- The envelope that answers, while it stands.
+    answered_by uuid,
     next_at timestamptz generated always as (
-        case when overdue then null when reminded then due_at else least(remind_at, due_at) end) stored,
-    -- Until then some process is at it.
+        case when overdue or answered_by is not null then null
+             when reminded then due_at else least(remind_at, due_at) end) stored,
+    -- Until then some process is at it, or it rests: it could not be said so often in a row.
     claimed_until timestamptz not null default '-infinity',
+    failures int not null default 0,
     primary key (envelope_id, recipient, kind)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05)
 --;
-create index deadlines_next on exchange.deadlines (next_at) where next_at is not null
+create index deadlines_next on exchange.deadlines (next_at) include (kind) where next_at is not null
+--;
+create index deadlines_overdue on exchange.deadlines (kind) where overdue and answered_by is null
 --;
 create function exchange.set_deadlines(
     p_envelope_id uuid, p_recipients text[], p_kinds text[],
@@ -92,7 +99,7 @@ create table exchange.links (
     kind text not null check (kind in ('REPLY_TO', 'SUPERSEDES', 'REFERS_TO', 'VOIDS')),
     earlier uuid not null,
     primary key (envelope_id, kind)
-)
+) partition by range (envelope_id)
 --;
 -- The same, for each party of the later envelope: so that what follows upon an envelope is found
 -- for one unit without looking at what others, however many, wrote to one another. Whom it is from
@@ -100,11 +107,120 @@ create table exchange.links (
 create table exchange.link_parties (
     earlier uuid not null,
     unit_id text not null,
-    sender text not null,
     envelope_id uuid not null,
+    sender text not null,
     kind text not null,
-    primary key (earlier, unit_id, sender, envelope_id, kind)
-)
+    primary key (earlier, unit_id, envelope_id, sender, kind)
+) partition by range (earlier)
+--;
+create index link_answers on exchange.link_parties (earlier, unit_id, sender, envelope_id)
+    where kind = 'REPLY_TO'
+--;
+-- As before, for every table that is partitioned.
+create or replace function exchange.ensure_partitions(p_from timestamptz, p_months int) returns int
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    v_month timestamp := date_trunc('month', p_from at time zone 'UTC');
+    v_low timestamptz;
+    v_high timestamptz;
+    v_table text;
+    v_name text;
+    v_made int := 0;
+begin
+    perform pg_advisory_xact_lock(7001, 9);
+    for i in 0 .. p_months - 1 loop
+        v_low := (v_month + make_interval(months => i)) at time zone 'UTC';
+        v_high := (v_month + make_interval(months => i + 1)) at time zone 'UTC';
+        for v_table in
+            select c.relname from pg_partitioned_table p join pg_class c on c.oid = p.partrelid
+             where c.relnamespace = 'exchange'::regnamespace order by c.relname
+        loop
+            v_name := v_table || to_char(v_low at time zone 'UTC', '_YYYY_MM');
+            if to_regclass('exchange.' || v_name) is null then
+                if v_table = 'events' then
+                    execute format('create table exchange.%I partition of exchange.%I for values from (%L) to (%L)',
+                        v_name, v_table, v_low, v_high);
+                else
+                    execute format('create table exchange.%I partition of exchange.%I for values from (%L) to (%L)',
+                        v_name, v_table, exchange.first_uuid7(v_low), exchange.first_uuid7(v_high));
+                end if;
+                -- Signatures do not compress, and whoever reads a row wants all of it: up to a
+                -- page a row stays whole, without an attempt at compression or a second table.
+                execute format('alter table exchange.%I set (toast_tuple_target = 8160)', v_name);
+                v_made := v_made + 1;
+            end if;
+        end loop;
+    end loop;
+    return v_made;
+end $$
+--;
+select exchange.ensure_partitions(now() - interval '62 days', 6)
+
+--; ------------------------------------------------------------------ answers
+-- The first answer of a recipient that stands: it went to who asked, and was not refused, returned,
+-- withdrawn or declared void since. Of its answers the last hundred are looked at, so that nobody
+-- makes this slow by answering again and again.
+create function exchange.standing_answer(p_envelope_id uuid, p_asker text, p_recipient text)
+    returns uuid language sql stable set search_path = pg_catalog, pg_temp as $$
+    select r.envelope_id
+      from (select p.envelope_id from exchange.link_parties p
+             where p.earlier = p_envelope_id and p.unit_id = p_asker and p.sender = p_recipient
+               and p.kind = 'REPLY_TO'
+             order by p.envelope_id desc limit 100) r
+      join exchange.envelopes e on e.envelope_id = r.envelope_id
+      join exchange.deliveries b on b.envelope_id = r.envelope_id and b.recipient = p_asker
+     where b.state not in ('REFUSED', 'RETURNED', 'WITHDRAWN')
+       and not exists (select from exchange.links v
+                        where v.envelope_id = b.replaced_by and v.kind = 'VOIDS')
+     order by e.accepted_at, e.envelope_id limit 1
+$$
+--;
+-- The deliveries that an envelope answers, of those askers.
+create function exchange.answered_deliveries(p_answer uuid, p_askers text[])
+    returns table (envelope_id uuid, recipient text)
+    language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
+    select d.envelope_id, d.recipient
+      from exchange.links l
+      join exchange.link_parties p
+        on p.earlier = l.earlier and p.envelope_id = l.envelope_id and p.kind = 'REPLY_TO'
+      join exchange.deliveries d
+        on d.envelope_id = p.earlier and d.recipient = p.sender and d.sender = p.unit_id
+     where l.envelope_id = p_answer and l.kind = 'REPLY_TO' and p.unit_id = any (p_askers)
+$$
+--;
+-- Lock a delivery's row. Who locks several, locks them in the order of envelope and recipient, so
+-- that no two wait in a ring.
+create function exchange.lock_delivery(p_envelope_id uuid, p_recipient text) returns void
+    language sql set search_path = pg_catalog, pg_temp as $$
+    select from exchange.deliveries
+     where envelope_id = p_envelope_id and recipient = p_recipient for update
+$$
+--;
+-- Whether a deadline that counts has passed. The delivery is locked.
+create function exchange.settle_overdue(p_envelope_id uuid, p_recipient text) returns void
+    language sql set search_path = pg_catalog, pg_temp as $$
+    update exchange.deliveries d set overdue = not d.overdue
+     where d.envelope_id = p_envelope_id and d.recipient = p_recipient
+       and d.overdue <> exists (
+            select from exchange.deadlines l
+             where l.envelope_id = d.envelope_id and l.recipient = d.recipient
+               and l.overdue and l.answered_by is null)
+$$
+--;
+-- Whether a reply is still owed, now that an answer came or went. The delivery is locked.
+create function exchange.settle_reply(p_envelope_id uuid, p_recipient text) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update exchange.deadlines l
+       set answered_by = exchange.standing_answer(d.envelope_id, d.sender, d.recipient),
+           claimed_until = '-infinity'
+      from exchange.deliveries d
+     where l.envelope_id = p_envelope_id and l.recipient = p_recipient and l.kind = 'REPLY'
+       and d.envelope_id = p_envelope_id and d.recipient = p_recipient;
+    if found then
+        perform exchange.settle_overdue(p_envelope_id, p_recipient);
+    end if;
+end $$
 
 --; ------------------------------------------------------------------ what awaits a time-stamp
 -- Signatures of the centre: of its own receipts and of its admissions. ACCEPTED has no recipient.
@@ -254,12 +370,12 @@ begin
                 select from exchange.deliveries d where d.envelope_id = l.earlier and d.recipient = a)));
     end if;
     if coalesce(v_replaced, p_reply_to) is not null then
-        -- All that is touched below, in one order, so that no two of these wait in a ring.
-        perform from exchange.deliveries d
-          where (d.envelope_id = v_replaced and d.recipient = any (p_recipients))
-             or (d.envelope_id = p_reply_to and d.recipient = any (v_answering)
-                 and d.sender = any (p_recipients))
-          order by d.envelope_id, d.recipient for update;
+        perform exchange.lock_delivery(t.envelope_id, t.recipient) from (
+            select v_replaced as envelope_id, r as recipient from unnest(p_recipients) r
+             where v_replaced is not null
+            union select * from exchange.answered_deliveries(p_voids, p_recipients)
+            union select * from exchange.answered_deliveries(p_envelope_id, p_recipients)
+            order by 1, 2) t;
     end if;
     if v_replaced is not null then
         -- Who is told so has nothing left to do by a time.
@@ -268,18 +384,10 @@ begin
         delete from exchange.deadlines
          where envelope_id = v_replaced and recipient = any (p_recipients);
     end if;
-    if p_reply_to is not null then
-        -- Answered, if it goes to who asked.
-        if exists (select from exchange.deliveries d
-                    where d.envelope_id = p_reply_to and d.recipient = any (v_answering)
-                      and d.sender = any (p_recipients)) then
-            delete from exchange.deadlines
-             where envelope_id = p_reply_to and recipient = any (v_answering) and kind = 'REPLY';
-            update exchange.deliveries d set overdue = exists (
-                    select from exchange.deadlines l where l.envelope_id = d.envelope_id
-                       and l.recipient = d.recipient and l.overdue)
-             where d.envelope_id = p_reply_to and d.recipient = any (v_answering) and d.overdue;
-        end if;
+    if coalesce(p_voids, p_reply_to) is not null then
+        perform exchange.settle_reply(t.envelope_id, t.recipient) from (
+            select * from exchange.answered_deliveries(p_voids, p_recipients)
+            union select * from exchange.answered_deliveries(p_envelope_id, p_recipients)) t;
     end if;
     if p_stamp then
         insert into exchange.stamp_queue (envelope_id, recipient, seq, signature_sha256)
@@ -296,10 +404,7 @@ begin
      where envelope_id = p_envelope_id and recipient = p_recipient
        and (p_state not in ('PENDING', 'DELIVERED', 'SIGNED_FOR')
             or (kind = 'SIGN_FOR' and p_state = 'SIGNED_FOR'));
-    update exchange.deliveries d set overdue = exists (
-            select from exchange.deadlines l where l.envelope_id = d.envelope_id
-               and l.recipient = d.recipient and l.overdue)
-     where d.envelope_id = p_envelope_id and d.recipient = p_recipient and d.overdue;
+    perform exchange.settle_overdue(p_envelope_id, p_recipient);
 end $$
 
 --; ------------------------------------------------------------------ recording a statement
@@ -325,6 +430,9 @@ declare
     v_transition exchange.transitions;
     v_requested boolean;
     v_event_no bigint;
+    -- An answer that goes, or comes back: whoever gave it may owe one again, or no more.
+    v_answers boolean := p_state_after <> p_state_before
+        and (p_state_after in ('REFUSED', 'RETURNED', 'WITHDRAWN') or p_state_before = 'REFUSED');
 begin
     perform exchange.lock_registry_shared();
 
@@ -355,6 +463,12 @@ begin
     if not exists (select from exchange.certificates where fingerprint = p_centre_seal and revoked_at is null) then
         outcome := 'CENTRE_SEAL_REVOKED';
         return;
+    end if;
+    if v_answers then
+        perform exchange.lock_delivery(t.envelope_id, t.recipient) from (
+            select p_envelope_id as envelope_id, p_recipient as recipient
+            union select * from exchange.answered_deliveries(p_envelope_id, array[p_recipient])
+            order by 1, 2) t;
     end if;
     select * into v_delivery from exchange.deliveries
      where envelope_id = p_envelope_id and recipient = p_recipient for update;
@@ -396,9 +510,10 @@ begin
     end if;
     if p_deadline is not null then
         -- Once each, and a reminder only before.
-        update exchange.deadlines set reminded = true, overdue = (p_type = 'OVERDUE'), claimed_until = '-infinity'
+        update exchange.deadlines
+           set reminded = true, overdue = (p_type = 'OVERDUE'), claimed_until = '-infinity', failures = 0
          where envelope_id = p_envelope_id and recipient = p_recipient and kind = p_deadline
-           and not overdue and (p_type = 'OVERDUE' or not reminded);
+           and next_at is not null and (p_type = 'OVERDUE' or not reminded);
         if not found then
             outcome := 'CHANGED';
             return;
@@ -424,6 +539,11 @@ begin
         update exchange.deliveries
            set sign_due = p_sign_due, reply_due = case when v_delivery.kind = 'TO' then p_reply_due end
          where envelope_id = p_envelope_id and recipient = p_recipient;
+        perform exchange.settle_reply(p_envelope_id, p_recipient);
+    end if;
+    if v_answers then
+        perform exchange.settle_reply(t.envelope_id, t.recipient)
+           from exchange.answered_deliveries(p_envelope_id, array[p_recipient]) t;
     end if;
     insert into exchange.statements
         (envelope_id, recipient, seq, type, receipt_id, receipt, receipt_signature,
@@ -445,11 +565,21 @@ begin
     end if;
     if p_by_side = 'R' then
         -- Acting on it shows that the recipient saw the acceptance, and of its own steps it
-        -- knows; what others said meanwhile stays until confirmed.
+        -- knows; a reminder of what is done by now is nothing new; what else others said meanwhile
+        -- stays until confirmed.
         if p_state_after not in ('PENDING', 'DELIVERED') then
-            delete from exchange.attention
-             where unit_id = p_recipient and side = 'R' and envelope_id = p_envelope_id
-               and recipient = p_recipient and seq <= greatest(confirmed_seq, 0);
+            delete from exchange.attention a
+             where a.unit_id = p_recipient and a.side = 'R' and a.envelope_id = p_envelope_id
+               and a.recipient = p_recipient
+               and (a.seq <= greatest(a.confirmed_seq, 0) or not exists (
+                    select from exchange.statements s
+                     where s.envelope_id = p_envelope_id and s.recipient = p_recipient
+                       and s.seq > a.confirmed_seq and s.seq <= a.seq
+                       and s.type in ('URGED', 'WITHDRAWAL_REQUESTED', 'OFFERED_AGAIN'))
+                   and not exists (
+                    select from exchange.deadlines l
+                     where l.envelope_id = p_envelope_id and l.recipient = p_recipient
+                       and (l.reminded or l.overdue) and l.answered_by is null));
         end if;
     elsif p_type = 'EXPIRED' then
         -- There is nobody left to see it.
@@ -467,7 +597,9 @@ end $$
 grant select on exchange.deadlines, exchange.links, exchange.link_parties, exchange.stamp_queue
     to exchange_server
 --;
-revoke all on function exchange.set_deadlines, exchange.deadlines_after, exchange.accept_envelope,
-    exchange.record_statement from public
+revoke all on function exchange.set_deadlines, exchange.deadlines_after, exchange.standing_answer,
+    exchange.answered_deliveries, exchange.lock_delivery, exchange.settle_overdue,
+    exchange.settle_reply, exchange.accept_envelope, exchange.record_statement from public
 --;
-grant execute on function exchange.accept_envelope, exchange.record_statement to exchange_server
+grant execute on function exchange.standing_answer, exchange.accept_envelope,
+    exchange.record_statement to exchange_server

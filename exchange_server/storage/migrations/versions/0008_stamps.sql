@@ -29,7 +29,9 @@ create table exchange.stamps (
     seq bigint not null,
     batch bigint not null,
     primary key (envelope_id, recipient, seq)
-)
+) partition by range (envelope_id)
+--;
+select exchange.ensure_partitions(now() - interval '62 days', 6)
 --;
 -- Put the signatures that have waited longest into a batch. One process at a time does so; another
 -- that comes meanwhile gets null, as when nothing waits, or so many batches are open already.

@@ -1,0 +1,211 @@
+"""A reply is owed until an answer stands: one taken back or refused has answered nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+from exchange_client.testing import LocalCentre
+
+from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType
+from exchange_server.reminders import Reminders
+from exchange_server.storage.deadlines import DeadlinesOnPostgres
+from exchange_server.storage.ledger import ledger_database
+from tests.clerk_for_tests import clerk, steps
+from tests.integration.conftest import SMALL_CITY
+from tests.life_for_tests import Paper, Parties
+from tests.real_centre import RECIPIENT, SENDER, CentreInside, document, now
+
+R = ReceiptType
+End: TypeAlias = Callable[["Asked", Paper], Awaitable[object]]
+
+
+@pytest.fixture(scope="module")
+def local_centre() -> Iterator[LocalCentre]:
+    """Its own, because clocks are moved; it leaves what is due to the tests."""
+    idle = {"EXCHANGE_SERVER_DEADLINES__INTERVAL_S": "86400"}
+    with LocalCentre(registry=SMALL_CITY, environment=idle) as centre:
+        yield centre
+
+
+@dataclass
+class Asked:
+    """A document that wants a reply and was signed for, and a process that says what is due."""
+
+    inside: CentreInside
+    parties: Parties
+    reminders: Callable[[datetime], Reminders]
+    paper: Paper
+    due_at: datetime
+
+    async def say_what_is_due(self) -> None:
+        await self.reminders(self.due_at).run()
+
+    async def answer(self) -> Paper:
+        answer = msgspec.structs.replace(
+            document(),
+            doc_id=f"900000022-2026-{secrets.randbelow(10**9) + 1}",
+            issuers=(RECIPIENT,),
+            reply_to=self.paper.envelope_id,
+        )
+        return await self.parties.send([SENDER], sender=RECIPIENT, document=answer)
+
+    async def said(self) -> list[str]:
+        found = await steps(self.inside, self.paper, RECIPIENT)
+        return [each for each in found if each in ("REMINDED", "OVERDUE")]
+
+    async def is_overdue(self) -> bool:
+        found, _ = await self.parties.track(self.paper, SENDER)
+        return found[RECIPIENT].status.overdue
+
+    async def of_the_answer(self, answer: Paper, *kinds: ReceiptType, **changes: Any) -> None:
+        for kind in kinds:
+            more = changes if kind is kinds[-1] else {}
+            await self.parties.say(answer, kind, SENDER, **more)
+
+
+@pytest.fixture
+async def asked(local_centre: LocalCentre) -> AsyncIterator[Asked]:
+    inside = CentreInside(local_centre)
+    dsn = local_centre.description["ledger"]["dsn_exchange"]
+    database = ledger_database(dsn, connections=2, timeout_s=10)
+    await database.open()
+    try:
+        async with Parties(inside) as parties, clerk(inside) as recorder:
+            wanted = msgspec.structs.replace(document(), reply_required=True)
+            paper = await parties.send(document=wanted)
+            await parties.say(paper, R.DELIVERED)
+            await parties.say(paper, R.SIGNED_FOR)
+            async with inside.ledger() as owner:
+                due_at = await owner.fetchval(
+                    "select due_at from exchange.deadlines"
+                    " where envelope_id = $1::uuid and recipient = $2 and kind = $3",
+                    paper.envelope_id,
+                    RECIPIENT,
+                    DeadlineKind.REPLY.value,
+                )
+
+            def reminders(at: datetime) -> Reminders:
+                return Reminders(DeadlinesOnPostgres(database), recorder, lambda: at)
+
+            yield Asked(inside, parties, reminders, paper, due_at)
+    finally:
+        await database.close()
+
+
+async def withdraw(asked: Asked, answer: Paper) -> None:
+    await asked.of_the_answer(answer, R.WITHDRAWN)
+
+
+async def refuse(asked: Asked, answer: Paper) -> None:
+    await asked.of_the_answer(answer, R.DELIVERED, R.REFUSED)
+
+
+async def give_back(asked: Asked, answer: Paper) -> None:
+    kinds = (R.DELIVERED, R.SIGNED_FOR, R.RETURNED)
+    await asked.of_the_answer(answer, *kinds, reason_code=ReasonCode.NOT_OUR_REMIT)
+
+
+async def grant_withdrawal(asked: Asked, answer: Paper) -> None:
+    kinds = (R.DELIVERED, R.SIGNED_FOR, R.WITHDRAWAL_REQUESTED, R.WITHDRAWAL_GRANTED)
+    await asked.of_the_answer(answer, *kinds)
+
+
+async def declare_void(asked: Asked, answer: Paper) -> None:
+    notice = msgspec.structs.replace(
+        document(),
+        doc_id=f"900000022-2026-{secrets.randbelow(10**9) + 1}",
+        issuers=(RECIPIENT,),
+    )
+    await asked.parties.send([SENDER], sender=RECIPIENT, document=notice, voids=answer.envelope_id)
+
+
+ENDS = [withdraw, refuse, give_back, grant_withdrawal, declare_void]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_answer_that_is_taken_back_has_answered_nothing(asked: Asked, end: End) -> None:
+    answer = await asked.answer()
+    await asked.say_what_is_due()
+    assert await asked.said() == []
+    await end(asked, answer)
+    await asked.say_what_is_due()
+    assert await asked.said() == ["OVERDUE"]
+    assert await asked.is_overdue()
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_was_overdue_is_so_again_and_that_is_not_said_twice(
+    asked: Asked, end: End
+) -> None:
+    await asked.say_what_is_due()
+    assert await asked.is_overdue()
+    answer = await asked.answer()
+    assert not await asked.is_overdue()
+    await end(asked, answer)
+    assert await asked.is_overdue()
+    await asked.say_what_is_due()
+    assert await asked.said() == ["OVERDUE"]
+    await asked.answer()
+    assert not await asked.is_overdue()
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_while_another_answer_stands_nothing_is_owed(asked: Asked, first: bool) -> None:
+    answers = [await asked.answer(), await asked.answer()]
+    await withdraw(asked, answers[0 if first else 1])
+    await asked.say_what_is_due()
+    assert await asked.said() == []
+    await withdraw(asked, answers[1 if first else 0])
+    await asked.say_what_is_due()
+    assert await asked.said() == ["OVERDUE"]
+
+
+async def test_an_answer_that_is_offered_again_stands_again(asked: Asked) -> None:
+    answer = await asked.answer()
+    await refuse(asked, answer)
+    await asked.of_the_answer(answer, R.OFFERED_AGAIN)
+    await asked.say_what_is_due()
+    assert await asked.said() == []
+    assert not await asked.is_overdue()
+
+
+async def test_who_is_done_with_a_matter_owes_no_answer_any_more(asked: Asked) -> None:
+    answer = await asked.answer()
+    await asked.parties.say(asked.paper, R.COMPLETED)
+    await withdraw(asked, answer)
+    asked.due_at += timedelta(days=400)
+    await asked.say_what_is_due()
+    assert await asked.said() == []
+
+
+async def test_a_reminder_of_what_is_done_is_no_news(asked: Asked) -> None:
+    """Signing ends it; what else was said meanwhile stays to be seen, a reply that is owed too."""
+
+    async def news(paper: Paper) -> list[int]:
+        async with asked.inside.ledger() as owner:
+            rows = await owner.fetch(
+                "select seq from exchange.attention"
+                " where envelope_id = $1::uuid and side = 'R' and recipient = $2",
+                paper.envelope_id,
+                RECIPIENT,
+            )
+        return [row["seq"] for row in rows]
+
+    papers = [await asked.parties.send() for _ in range(2)]
+    wanted = msgspec.structs.replace(document(), reply_required=True)
+    papers.append(await asked.parties.send(document=wanted))
+    await asked.parties.say(papers[1], R.URGED)
+    await asked.reminders(now() + timedelta(days=400)).run()
+    for paper in papers:
+        assert await news(paper)
+        await asked.parties.say(paper, R.DELIVERED)
+        await asked.parties.say(paper, R.SIGNED_FOR)
+    assert await news(papers[0]) == []
+    assert await news(papers[1]) == [2]
+    assert await news(papers[2]) == [2]
