@@ -18,12 +18,11 @@ from document_exchange import verification
 from document_exchange.certificates import SealTrust
 from document_exchange.errors import ExchangeError, SealOfAnotherUnit, VerificationFailed
 from document_exchange.manifest import Manifest, Part, PartRole, sha256_hex
+from document_exchange.signature import MAX_SIGNATURE_BYTES
 
 BUSINESS: Final = "COUNTERSIGN"
 MANIFEST_MEDIA_TYPE: Final = "application/vnd.document-exchange.manifest+json"
 SIGNATURE_MEDIA_TYPE: Final = "application/pkcs7-signature"
-MAX_SIGNATURE_BYTES: Final = 64 * 1024
-"""Of one seal's signature file; those that we make have about 1.5 KiB."""
 
 Seals = dict[str, bytes]
 """Detached CMS over a draft's manifest by the unit whose seal made it, in the issuers' order."""

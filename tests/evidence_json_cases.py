@@ -41,6 +41,11 @@ def _without(path: str, name: str) -> Callable[[], Files]:
     return by(rewritten={path: change})
 
 
+def _without_title(value: Value) -> Value:
+    del value["document"]["title"]
+    return value
+
+
 def _respelt(path: str, old: bytes, new: bytes) -> Callable[[], Files]:
     def respell(content: bytes) -> bytes:
         assert content.count(old) == 1, (path, old)
@@ -60,6 +65,9 @@ OF_JSON: Mapping[str, Case] = {
         Step.MANIFEST,
         "the document in the manifest has an unknown member",
         _within(MANIFEST, "document", note="x"),
+    ),
+    "manifest-without-title": Case(
+        Step.MANIFEST, "the document has no title", by(rewritten={MANIFEST: _without_title})
     ),
     "manifest-sender-hidden": Case(
         Step.MANIFEST,

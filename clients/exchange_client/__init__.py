@@ -114,7 +114,7 @@ if TYPE_CHECKING:
     from exchange_client.parts import PartSource
     from exchange_client.profile import Profile
     from exchange_client.receive import Contents
-    from exchange_client.seal_answers import Collected, NotTaken
+    from exchange_client.seal_answers import Collected, LapsedRequest, NotTaken
     from exchange_client.seal_requests import IssuerStanding
     from exchange_client.sent import AsyncSent, Withdrawal
     from exchange_client.store import ReceivedDocument, ReceivedPart
@@ -167,6 +167,7 @@ __all__ = [
     "JointIssue",
     "KeyReused",
     "KeyUnusable",
+    "LapsedRequest",
     "LimitExceeded",
     "Link",
     "LinkKind",
@@ -282,6 +283,7 @@ _HOMES = {
     "IssuerStanding": "exchange_client.seal_requests",
     "JointDraft": "exchange_client.drafts",
     "JointIssue": "exchange_client.blocking_client",
+    "LapsedRequest": "exchange_client.seal_answers",
     "Link": "exchange_client.conversation",
     "LinkKind": "exchange_client.conversation",
     "Listing": "exchange_client.admin",

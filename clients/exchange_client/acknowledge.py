@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from document_exchange import codes, signature, times
+from document_exchange import codes, identity, signature, times
 from document_exchange import receipt as receipts
 from document_exchange.errors import Refused, StateConflict, VerificationFailed
-from document_exchange.identity import of_certificate
 from document_exchange.receipt import Receipt, ReceiptType, State
 from document_exchange.v1 import envelope_pb2, exchange_pb2
 from document_exchange.verification import Signed
@@ -61,10 +60,10 @@ async def say(session: Session, saying: Saying, envelope: Envelope | None) -> St
     try:
         statement = await _record(session, receipt, envelope)
     except StateConflict as conflict:
-        session.receipts.refused(saying)
+        session.receipts.forget(saying)
         raise _with_what_won(session, conflict, saying, envelope) from None
     except Refused:
-        session.receipts.refused(saying)
+        session.receipts.forget(saying)
         raise
     session.receipts.recorded(saying)
     return statement
@@ -82,7 +81,7 @@ def _make_receipt(session: Session, saying: Saying) -> Signed:
             envelope_id=saying.envelope_id,
             recipient=saying.recipient,
             manifest_sha256=saying.manifest_sha256,
-            by=str(of_certificate(seal.certificate)),
+            by=str(identity.of_certificate(seal.certificate)),
             at=times.format_time(now),
             reason_code=saying.reason_code,
             reason=saying.reason,
@@ -115,7 +114,14 @@ def _with_what_won(
     if conflict.winning is None or envelope is None:
         return StateConflict(conflict.message, conflict.winning, **about)
     won = session.verifier.winning(conflict.winning, envelope, saying.recipient)
-    return Decided(conflict.message, conflict.winning, won=won, **about)
+    repeated = _says_the_same(won.receipt, saying, session.unit)
+    return Decided(conflict.message, conflict.winning, won=won, repeated=repeated, **about)
+
+
+def _says_the_same(receipt: Receipt, saying: Saying, unit: str) -> bool:
+    """Texts may differ: that it was said, and for which reason, is what counts."""
+    said = (receipt.type, receipt.reason_code, identity.parse(receipt.by).unit)
+    return said == (saying.type, saying.reason_code, unit)
 
 
 async def confirm_seen(

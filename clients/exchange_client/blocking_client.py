@@ -59,6 +59,7 @@ class Sent(SentView):
     withdraw = blocking(AsyncSent.withdraw)
     withdraw_from = blocking(AsyncSent.withdraw_from)
     request_withdrawal = blocking(AsyncSent.request_withdrawal)
+    standing_at = blocking(AsyncSent.standing_at)
     urge = blocking(AsyncSent.urge)
     offer_again = blocking(AsyncSent.offer_again)
     confirm_seen = blocking(AsyncSent.confirm_seen)
@@ -104,6 +105,7 @@ class JointIssue:
     send = blocking(AsyncJointIssue.send)
     seal = blocking(AsyncJointIssue.seal)
     received = blocking(AsyncJointIssue.received)
+    answered = blocking(AsyncJointIssue.answered)
     countersign = blocking(AsyncJointIssue.countersign)
 
 

@@ -3,52 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
-from document_exchange import manifest as manifests
 from document_exchange.errors import ConfigurationError
 from document_exchange.evidence import Content
-from document_exchange.manifest import Direction, Genre, Manifest, Recipient
 from document_exchange.receipt import State
-from document_exchange.signature import Signer
 from document_exchange.v1 import exchange_pb2
 from exchange_client import (
     acknowledge,
     boxes,
     circulation,
     conversation,
-    directory,
     evidence_bundle,
-    outgoing,
-    parts,
     sent,
-    submit,
     tracking,
 )
 from exchange_client.admin import AsyncAdminClient
 from exchange_client.alerts import AlertHook
 from exchange_client.certificate_alarm import CertificateAlarm
-from exchange_client.choices import chosen
+from exchange_client.choices import one_or_more
 from exchange_client.circulation import Circulation
-from exchange_client.compose import Metadata, seal
+from exchange_client.client_directory import DirectoryCalls
+from exchange_client.client_sending import SendingCalls
 from exchange_client.conversation import Thread
 from exchange_client.delivery import AsyncDelivery
-from exchange_client.directory import Group, RouteAnswer
 from exchange_client.evidence_bundle import SavedEvidence
 from exchange_client.joint_issue import AsyncJointIssue
-from exchange_client.model import SubmissionSummary, Unit
+from exchange_client.model import SubmissionSummary
 from exchange_client.own_certificates import OwnCertificate, watch_own
-from exchange_client.parts import Source
 from exchange_client.profile import Profile
 from exchange_client.renewal import newest
 from exchange_client.sent import AsyncSent
-from exchange_client.serials import Serials
 from exchange_client.session import Session, open_session
-from exchange_client.submit import Submission
 from exchange_client.timing import Timing
 from exchange_client.tracking import Tracking
 from exchange_client.upkeep import Upkeep
@@ -57,7 +47,7 @@ AWAITING = (State.PENDING, State.DELIVERED)
 """The states in which a delivery waits for its recipient."""
 
 
-class AsyncClient:
+class AsyncClient(SendingCalls, DirectoryCalls):
     """The exchange centre, as one unit's system sees it.
 
     An asynchronous context manager. All clients of a process must live in one event loop
@@ -82,12 +72,12 @@ class AsyncClient:
                 unit that this profile did not ask for, and when one was revoked. Without it the
                 own unit's certificates are not watched, and failed renewals are logged only.
         """
+        super().__init__()
         self._profile = profile
         self._timing = timing or Timing()
         self._alerts = alerts
         self._opened: Session | None = None
         self._closing = AsyncExitStack()
-        self._serials = Serials()
 
     @classmethod
     def from_profile(
@@ -183,89 +173,6 @@ class AsyncClient:
         """
         return AsyncAdminClient(self.session.connection)
 
-    # Sending
-
-    async def send(
-        self,
-        *,
-        title: str,
-        recipients: str | Recipient | Iterable[str | Recipient] | None = None,
-        files: Source | Iterable[Source],
-        cc: str | Recipient | Iterable[str | Recipient] = (),
-        doc_id: str | None = None,
-        signers: Sequence[Signer] = (),
-        **metadata: Unpack[Metadata],
-    ) -> Submission:
-        """Seal a document and hand it to the centre; returns when it is durable there.
-
-        Tried again by itself for the retry budget; the envelope_id is chosen before the first
-        try, so nothing is sent twice.
-
-        Args:
-            title: of the document.
-            recipients: unit ids (TO), or ``Recipient``s with kind and copies; one or several.
-                ``group:ID`` stands for the group's members: it is replaced by them before the
-                document is sealed. By default everybody who got what this one ``supersedes`` or
-                ``voids``, else the sender of what it is a ``reply_to``.
-            files: one or several; the first is the body, the others are attachments;
-                ``PartSource`` says more.
-            cc: unit ids that receive a copy (CC).
-            doc_id: document identifier; by default that of what it ``supersedes`` or ``refers_to``,
-                else made from the leading issuer's code, the year and a serial from the clock.
-            signers: seals of other issuers, for a joint issue or on behalf of another unit.
-            **metadata: see ``Metadata``.
-
-        Raises:
-            InvalidRequest: a file can't be read, a value is none of its choices, or there are no
-                recipients.
-            NotFound: there is no such earlier envelope that the own unit may see.
-            ManifestRefused, RecipientsRefused, SignatureRefused, ...: as the centre says.
-            Unavailable: no answer within the budget; the outcome is unknown, and sending the
-                same document anew may make a second one. Where that matters, keep what
-                ``compose`` and ``seal`` made and use ``send_manifest``.
-        """
-        session = self.session
-        made = await outgoing.prepare(
-            session,
-            self._serials,
-            metadata,
-            title=title,
-            recipients=recipients,
-            files=files,
-            cc=cc,
-            doc_id=doc_id,
-        )
-        issuers = made.manifest.document.issuers
-        signatures = seal(made.content, issuers, session.profile.seal, signers, made.at)
-        return await submit.submit(session, made.manifest, made.content, signatures, made.parts)
-
-    async def send_manifest(
-        self,
-        manifest: bytes | Manifest,
-        signatures: Sequence[bytes],
-        files: Source | Iterable[Source],
-    ) -> Submission:
-        """Submit a manifest that was made and sealed elsewhere, with its parts in its order.
-
-        Safe to repeat after any failure, in another process, too.
-
-        Raises:
-            ManifestRefused: the bytes are no acceptable manifest.
-            InvalidRequest: the files are not the parts that the manifest lists.
-        """
-        content = manifest if isinstance(manifest, bytes) else manifests.encode(manifest)
-        decoded = manifests.decode(content)
-        matched = parts.match(decoded.parts, await parts.prepare(files))
-        return await submit.submit(self.session, decoded, content, signatures, matched)
-
-    async def new_doc_id(self, unit_id: str | None = None) -> str:
-        """A document identifier for a unit: its code, this year, and a serial from the clock.
-
-        The serial counts milliseconds since 1970, so that it needs no memory; units that number
-        their documents themselves give ``doc_id``.
-        """
-        return await outgoing.new_doc_id(self.session, self._serials, unit_id or self.unit_id)
-
     # Receiving
 
     async def inbox(
@@ -326,7 +233,7 @@ class AsyncClient:
     async def evidence(
         self,
         envelope_id: str,
-        recipients: Sequence[str] = (),
+        recipients: str | Iterable[str] = (),
         content: bool = True,
         *,
         to: str | os.PathLike[str],
@@ -338,8 +245,8 @@ class AsyncClient:
 
         Args:
             envelope_id: one that the own unit sent or got.
-            recipients: only about these, 20 at most; by default all of them for its sender, the own
-                unit else.
+            recipients: only about these, one or several, 20 at most; by default all of them for
+                its sender, the own unit else.
             content: with the parts; otherwise with their digests only.
             to: the file to be written.
 
@@ -353,7 +260,11 @@ class AsyncClient:
         """
         chosen_content = Content.PARTS if content else Content.DIGESTS
         return await evidence_bundle.save(
-            self.session, envelope_id, tuple(recipients), chosen_content, Path(to)
+            self.session,
+            envelope_id,
+            one_or_more(recipients, (str,), "recipients"),
+            chosen_content,
+            Path(to),
         )
 
     async def thread(self, envelope_id: str) -> Thread:
@@ -412,8 +323,6 @@ class AsyncClient:
             self.session, envelope_id, recipient, seq, exchange_pb2.Party.PARTY_SENDER
         )
 
-    # The directory
-
     async def certificates(self, *, follow: bool = True) -> AsyncGenerator[OwnCertificate, None]:
         """The own unit's certificates, then each one as it is issued or revoked, each once.
 
@@ -423,50 +332,3 @@ class AsyncClient:
         async with aclosing(watch_own(self.session, follow=follow)) as changes:
             async for own in changes:
                 yield own
-
-    async def units(self, group: str | None = None) -> list[Unit]:
-        """Every unit that takes part, or the members of a group, by unit_id."""
-        return await directory.units(self.session, group)
-
-    async def groups(self) -> list[Group]:
-        """Every named list of units 通讯组, by group_id; see ``send`` for how to write to one."""
-        return await directory.groups(self.session)
-
-    async def check_route(
-        self,
-        recipient: str,
-        *,
-        business: str = "",
-        genre: Genre | str = "",
-        direction: Direction | str = "",
-        sender: str = "",
-    ) -> RouteAnswer:
-        """Whether a document would be accepted for a recipient now, and why, step by step.
-
-        Args:
-            recipient: a unit.
-            business: a line of business; by default DOCUMENT.
-            genre: by default NONE.
-            direction: by default PARALLEL.
-            sender: for staff: the unit that would send it. Units ask for themselves.
-
-        Raises:
-            InvalidRequest: a genre or direction that there is none of, or staff named no sender.
-            NotPermitted: a unit asked for another.
-        """
-        return await directory.check_route(
-            self.session,
-            recipient,
-            business,
-            chosen(Genre, genre, "genre") if genre else "",
-            chosen(Direction, direction, "direction") if direction else "",
-            sender,
-        )
-
-    async def unit(self, unit_id: str) -> Unit:
-        """One unit.
-
-        Raises:
-            NotFound: there is none of this id.
-        """
-        return await directory.unit(self.session, unit_id)

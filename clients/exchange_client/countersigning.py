@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from document_exchange import codes, countersign
-from document_exchange.errors import VerificationFailed
+from document_exchange import countersign
+from document_exchange.errors import StateConflict, VerificationFailed
 from document_exchange.manifest import Manifest, Part, PartRole, sha256_hex
 from document_exchange.receipt import State
-from exchange_client import outgoing
+from exchange_client import conversation, drafts, outgoing, receive, tracking
 from exchange_client.compose import Metadata, seal
+from exchange_client.conversation import Link, LinkKind
 from exchange_client.delivery import AsyncDelivery
 from exchange_client.drafts import check_age, check_sealable
+from exchange_client.evidence import Envelope
 from exchange_client.parts import PartSource
-from exchange_client.seal_requests import titled
+from exchange_client.seal_requests import ANSWERABLE, titled
 from exchange_client.serials import Serials
 from exchange_client.session import Session
 from exchange_client.store import ReceivedDocument, ReceivedPart
@@ -48,7 +50,7 @@ class CountersignRequest:
     @property
     def send_by(self) -> datetime:
         """Until when the centre takes the document."""
-        return codes.uuid7_time(self.manifest.envelope_id) + codes.MAX_ENVELOPE_AGE
+        return drafts.send_by(self.manifest)
 
     @property
     def asked_by(self) -> str:
@@ -64,11 +66,13 @@ async def open_request(
     What the caller must still do: show a person what it is before sealing it.
 
     Raises:
+        StateConflict: the request does not stand any more: withdrawn, refused, returned, expired.
         VerificationFailed: of the envelope, of a part or of the draft; do not seal it.
         SignatureRefused: the own unit has sealed it already.
         EnvelopeIdOutOfRange: the draft is too old to be sent.
     """
     form = countersign.read_request((await delivery.fetch()).manifest)
+    _check_stands(delivery)
     document = await delivery.download(directory)
     paths = {each.part.part_id: each.path for each in document.parts}
     now = session.now()
@@ -90,14 +94,18 @@ async def answer(
 ) -> Submission:
     """Sign for the request, seal the draft, and send the seal to the one who asked.
 
-    After an error whose outcome is unknown it may be called again: of two answers the first
-    counts, and the second does no harm.
+    Safe to repeat: a request that was answered already is not answered twice; see ``answered``.
 
     Raises:
+        StateConflict: the request does not stand any more: withdrawn, refused, returned, expired.
         EnvelopeIdOutOfRange: the draft is too old to be sent.
         ConfigurationError: the profile has no seal.
         RecipientsRefused and others: as the centre says.
     """
+    earlier = await answered(session, request)
+    if earlier is not None:
+        return earlier
+    _check_stands(delivery)
     check_age(request.manifest, session.now())
     signer = session.profile.require_seal()
     if delivery.state is State.DELIVERED:
@@ -124,6 +132,65 @@ async def answer(
     )
     sealed = seal(made.content, (unit,), signer, (), made.at)
     return await submit(session, made.manifest, made.content, sealed, made.parts)
+
+
+async def answered(session: Session, request: CountersignRequest) -> Submission | None:
+    """The answer with which the own unit has sent its seal of the draft already; None: none.
+
+    Only a seal that will be taken counts; and no answer that was withdrawn, or that the asking
+    unit refused or returned.
+    """
+    thread = await conversation.thread(session, request.envelope_id)
+    reply = Link(LinkKind.REPLY_TO, request.envelope_id)
+    for item in reversed(thread.items):
+        ours = (item.sender, item.business) == (session.unit, countersign.BUSINESS)
+        if not ours or reply not in item.links:
+            continue
+        found = await tracking.track(session, item.envelope_id)
+        stands = any(each.state in ANSWERABLE for each in found.deliveries)
+        if stands and await _brings_seal(session, found.envelope, request):
+            return _repeated(found.envelope)
+    return None
+
+
+async def _brings_seal(session: Session, envelope: Envelope, request: CountersignRequest) -> bool:
+    """Whether an answer of the own unit is what ``seal_answers.collect`` takes."""
+    try:
+        part = countersign.read_answer(envelope.manifest)
+        signature = await receive.read_part(session, envelope.envelope_id, part, {})
+        countersign.verify_answer(
+            session.unit,
+            request.manifest,
+            request.manifest_bytes,
+            signature,
+            envelope.trust,
+            at=session.now(),
+        )
+    except VerificationFailed:
+        return False
+    return True
+
+
+def _repeated(envelope: Envelope) -> Submission:
+    accepted = envelope.accepted
+    return Submission(
+        envelope_id=envelope.envelope_id,
+        manifest=envelope.manifest,
+        manifest_sha256=envelope.manifest_sha256,
+        accepted_at=accepted.recorded_at,
+        accepted=accepted,
+        repeated=True,
+    )
+
+
+def _check_stands(delivery: AsyncDelivery) -> None:
+    if delivery.state not in ANSWERABLE:
+        raise StateConflict(
+            f"the request {delivery.envelope_id} of {delivery.sender} does not stand any more: it"
+            f" is {delivery.state.value}",
+            envelope_id=delivery.envelope_id,
+            state=delivery.state.value,
+        )
 
 
 def _content(part: Part, paths: Mapping[str, Path]) -> bytes:

@@ -9,6 +9,7 @@ from document_exchange import codes, countersign
 from document_exchange import manifest as manifests
 from document_exchange.errors import ExchangeError
 from document_exchange.manifest import Manifest
+from document_exchange.signature import MAX_SIGNATURE_BYTES
 from exchange_client.drafts import SUFFIX, JointDraft, existing, store_file
 from exchange_client.files import Folder
 
@@ -40,6 +41,19 @@ def keep_request(draft: JointDraft, request: KeptRequest) -> None:
         store_file(requests, name, request.manifest_bytes)
 
 
+def drop_request(draft: JointDraft, request: KeptRequest) -> None:
+    """Forget a request that the centre does not have and is not to get; no error if it is gone."""
+    name = request.envelope_id + _ENDING
+    with (
+        contextlib.suppress(FileNotFoundError),
+        existing(draft.directory) as folder,
+        folder.inner(_DIRECTORY) as requests,
+    ):
+        for each in (name, name + SUFFIX):  # the manifest first: without it there is no request
+            requests.remove(each)
+        requests.sync()
+
+
 def kept_requests(draft: JointDraft, unit: str) -> list[KeptRequest]:
     """The requests of ``unit`` for this very draft, oldest first.
 
@@ -63,7 +77,7 @@ def _read(requests: Folder, name: str, draft: JointDraft, unit: str) -> KeptRequ
         return None
     with contextlib.suppress(ExchangeError, FileNotFoundError):
         content = requests.read(name, manifests.MAX_BYTES)
-        signature = requests.read(name + SUFFIX, countersign.MAX_SIGNATURE_BYTES)
+        signature = requests.read(name + SUFFIX, MAX_SIGNATURE_BYTES)
         manifest = manifests.decode(content)
         form = countersign.read_request(manifest)
         own = (manifest.envelope_id, manifest.sender) == (envelope_id, unit)

@@ -36,6 +36,7 @@ from document_exchange.errors import (
     SignatureRefused,
 )
 from document_exchange.manifest import Manifest, Part
+from document_exchange.signature import MAX_SIGNATURE_BYTES
 from document_exchange.signer import Signer
 from exchange_client.compose import seal
 from exchange_client.files import Folder
@@ -78,7 +79,12 @@ class JointDraft:
     @property
     def send_by(self) -> datetime:
         """Until when the centre takes it."""
-        return codes.uuid7_time(self.manifest.envelope_id) + codes.MAX_ENVELOPE_AGE
+        return send_by(self.manifest)
+
+
+def send_by(manifest: Manifest) -> datetime:
+    """Until when the centre takes the document of a draft: its envelope has its id already."""
+    return codes.uuid7_time(manifest.envelope_id) + codes.MAX_ENVELOPE_AGE
 
 
 def open_draft(directory: Path, trust: SealTrust, at: datetime) -> JointDraft:
@@ -147,8 +153,8 @@ def check_age(manifest: Manifest, at: datetime) -> None:
     Raises:
         EnvelopeIdOutOfRange: it is older.
     """
-    begun = codes.uuid7_time(manifest.envelope_id)
-    if at > begun + codes.MAX_ENVELOPE_AGE:
+    if at > send_by(manifest):
+        begun = codes.uuid7_time(manifest.envelope_id)
         raise EnvelopeIdOutOfRange(
             f"the draft was begun on {begun:%Y-%m-%d} and can't be sent any more (within"
             f" {codes.MAX_ENVELOPE_AGE.days} days): make a new one and have it sealed anew",
@@ -251,7 +257,7 @@ def _checked(
     at: datetime,
 ) -> bytes:
     file = str(signatures.path / name)
-    signature = signatures.read(name, countersign.MAX_SIGNATURE_BYTES)
+    signature = signatures.read(name, MAX_SIGNATURE_BYTES)
     try:
         by = countersign.verify_seals(manifest, content, (signature,), trust, at=at)
     except ExchangeError as error:

@@ -6,8 +6,6 @@ The same evidence gives the same bytes: paths sorted, one date, nothing compress
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import stat
 import tempfile
 import zipfile
@@ -25,7 +23,8 @@ from document_exchange.evidence_report import Report
 from document_exchange.manifest import Manifest, Part
 from document_exchange.v1 import evidence_pb2
 from exchange_client import receive
-from exchange_client.evidence_reader import open_bundle
+from exchange_client.evidence_reader import ZipBundle
+from exchange_client.files import Folder, Incoming
 from exchange_client.retry import with_retries
 from exchange_client.session import Session
 from exchange_client.threads import in_thread
@@ -72,7 +71,7 @@ async def save(
             field="recipients",
             limit=str(evidence.MAX_CHOSEN_RECIPIENTS),
         )
-    with tempfile.TemporaryFile() as spool_file, _incoming(to) as (temporary, file):
+    with tempfile.TemporaryFile() as spool_file, _beside(to) as (folder, incoming):
         request = evidence_pb2.GetEvidenceRequest(
             envelope_id=envelope_id,
             recipients=recipients,
@@ -83,12 +82,14 @@ async def save(
             lambda: _spooled(session, request, spool_file), session.timing.retry_budget_s
         )
         # 2. With the parts into one file.
-        await _write(session, spool, envelope_id, content, file)
+        with incoming.open() as file:
+            await _write(session, spool, envelope_id, content, file)
         # 3. As any verifier does it.
-        report = await in_thread(_verified, temporary, session.profile.root_fingerprint)
+        with incoming.open() as file:
+            report = await in_thread(_verified, file, session.profile.root_fingerprint)
         _check_asked(report, envelope_id, recipients, content)
         # 4. Durable, then named.
-        await in_thread(_name, temporary, file, to)
+        await in_thread(_name, folder, incoming, to)
     return SavedEvidence(to, report)
 
 
@@ -200,9 +201,8 @@ async def _write_part(
         await receive.receive_part(session, envelope_id, part, take)
 
 
-def _verified(path: Path, root_fingerprint: str) -> Report:
-    with open_bundle(path) as bundle:
-        return evidence_check.verify(bundle, root_fingerprint)
+def _verified(file: IO[bytes], root_fingerprint: str) -> Report:
+    return evidence_check.verify(ZipBundle(file), root_fingerprint)
 
 
 def _check_asked(
@@ -230,23 +230,25 @@ def _misleading(why: str) -> VerificationFailed:
 
 
 @contextlib.contextmanager
-def _incoming(to: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file beside ``to``; it is removed unless it got another name."""
-    temporary = to.parent / f".incoming-{secrets.token_hex(8)}"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "w+b") as file:
-        try:
-            yield temporary, file
-        finally:
-            temporary.unlink(missing_ok=True)
+def _beside(to: Path) -> Iterator[tuple[Folder, Incoming]]:
+    """The folder of ``to``, and a new file in it that has no name yet."""
+    with contextlib.ExitStack() as stack:
+        with _naming(to):
+            folder = stack.enter_context(Folder.existing(to.parent))
+            incoming = stack.enter_context(folder.create())
+        yield folder, incoming
 
 
-def _name(temporary: Path, file: IO[bytes], to: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    temporary.replace(to)
-    folder = os.open(to.parent, os.O_RDONLY | os.O_DIRECTORY)
+def _name(folder: Folder, incoming: Incoming, to: Path) -> None:
+    with _naming(to):
+        incoming.replace(to.name)
+        folder.sync()
+
+
+@contextlib.contextmanager
+def _naming(to: Path) -> Iterator[None]:
+    """Say of an error what could not be written, rather than how it is called meanwhile."""
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(to)) from error

@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from document_exchange.errors import ConfigurationError
 
@@ -112,6 +113,12 @@ def _sync_above(handle: int) -> None:
         os.sync()
 
 
+class NameTaken(ConfigurationError):
+    """Something that is no directory, or may not be opened, has the name of one document's."""
+
+    code = ConfigurationError.code
+
+
 class Folder:
     """An open directory. What is in it is reached through the handle alone. A context manager."""
 
@@ -137,7 +144,7 @@ class Folder:
         """Open the directory ``name`` in this one, made if it is missing; its name is durable then.
 
         Raises:
-            ConfigurationError: the name is taken by a symbolic link or something else.
+            NameTaken: by a symbolic link, by something else, or by what may not be opened.
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=self._handle)
@@ -150,17 +157,19 @@ class Folder:
 
         Raises:
             FileNotFoundError: it is not.
-            ConfigurationError: the name is a symbolic link's or something else's.
+            NameTaken: by a symbolic link, by something else, or by what may not be opened.
         """
         try:
             handle = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._handle)
             return Folder(handle, self.path / name)
         except OSError as error:
+            path = str(self.path / name)
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise ConfigurationError(
-                    f"{self.path / name} is no directory (a link is not followed): move it away",
-                    path=str(self.path / name),
+                raise NameTaken(
+                    f"{path} is no directory (a link is not followed): move it away", path=path
                 ) from error
+            if error.errno in (errno.EACCES, errno.EPERM):
+                raise NameTaken(f"{path} may not be opened: {error.strerror}", path=path) from error
             raise
 
     def names(self) -> list[str]:
@@ -251,6 +260,11 @@ class Folder:
         self._taken.add(given.casefold())
         return given
 
+    def remove(self, name: str) -> None:
+        """Remove the file (or link) ``name``, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._handle)
+
     def sync(self) -> None:
         """Bring the names in this directory to disk."""
         os.fsync(self._handle)
@@ -276,9 +290,10 @@ class Incoming:
 
     def __init__(self, folder: int, path: Path) -> None:
         self._folder = folder
+        self._here = {"src_dir_fd": folder, "dst_dir_fd": folder}
         self._path = path
         self._name = f".incoming-{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._handle = os.open(self._name, flags, 0o600, dir_fd=folder)
 
     def write(self, content: bytes) -> None:
@@ -286,6 +301,22 @@ class Incoming:
         left = memoryview(content)
         while left:
             left = left[os.write(self._handle, left) :]
+
+    def open(self) -> IO[bytes]:
+        """Its bytes from the first, to be read and written; MUST be closed before it is named."""
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        return os.fdopen(self._handle, "r+b", closefd=False)
+
+    def replace(self, name: str) -> None:
+        """Bring the bytes to disk, then take ``name``, from whatever file has it.
+
+        The caller must sync the folder afterwards for the name to be durable.
+
+        Raises:
+            IsADirectoryError: a directory has it.
+        """
+        os.fsync(self._handle)
+        os.rename(self._name, name, **self._here)  # noqa: PTH104 - by handle
 
     def finish(self, names: Iterable[str]) -> str:
         """Bring the bytes to disk, then take the first of ``names`` that is free.
@@ -303,16 +334,15 @@ class Incoming:
         raise FileExistsError(errno.EEXIST, "no free name", str(self._path))
 
     def _link(self, name: str) -> None:
-        both = {"src_dir_fd": self._folder, "dst_dir_fd": self._folder}
         try:
-            os.link(self._name, name, follow_symlinks=False, **both)
+            os.link(self._name, name, follow_symlinks=False, **self._here)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
             # File systems without hard links: reserve the name, then replace what we reserved.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(name, flags, 0o600, dir_fd=self._folder))
-            os.rename(self._name, name, **both)  # noqa: PTH104 - by handle
+            os.rename(self._name, name, **self._here)  # noqa: PTH104 - by handle
 
     def __enter__(self) -> Incoming:
         return self

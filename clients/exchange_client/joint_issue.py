@@ -175,12 +175,17 @@ class AsyncJointIssue:
 
         Raises:
             NotFound: there is no such delivery.
+            StateConflict: the request was withdrawn, refused or returned, or has expired.
             VerificationFailed: it is no request, or does not verify: do not seal it.
             SignatureRefused: the own unit has sealed it already.
             EnvelopeIdOutOfRange: the draft is too old to be sent.
         """
         delivery = await boxes.delivery(self._session, envelope_id)
         return await countersigning.open_request(self._session, delivery, Path(folder))
+
+    async def answered(self, request: CountersignRequest) -> Submission | None:
+        """How the own unit has answered a request already; see ``countersigning.answered``."""
+        return await countersigning.answered(self._session, request)
 
     async def countersign(self, request: CountersignRequest) -> Submission:
         """Sign for a request, seal the draft in it, and answer; see ``countersigning.answer``."""

@@ -53,8 +53,8 @@ class KeptReceipts:
     def recorded(self, saying: Saying) -> None:
         """It is in the centre's books: said again, it is another statement, if it can be one."""
         if saying.type not in ONCE:
-            self.refused(saying)
+            self.forget(saying)
 
-    def refused(self, saying: Saying) -> None:
-        """The centre will not have this receipt: said again, it is another one."""
+    def forget(self, saying: Saying) -> None:
+        """Said again, it is another receipt: the centre has answered this one for good."""
         self._receipts.pop(saying, None)

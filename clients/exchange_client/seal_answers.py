@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
 from document_exchange import codes, countersign
-from document_exchange.errors import StateConflict, VerificationFailed
-from document_exchange.manifest import Manifest
+from document_exchange.errors import SignatureRefused, StateConflict, VerificationFailed
 from document_exchange.receipt import State
 from exchange_client import boxes
 from exchange_client.delivery import AsyncDelivery
-from exchange_client.drafts import JointDraft, add_signature
+from exchange_client.drafts import JointDraft, add_signature, open_draft
 from exchange_client.seal_requests import (
     ANSWERABLE,
     IssuerStanding,
@@ -42,6 +41,19 @@ class NotTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class LapsedRequest:
+    """A request that was answered with a seal, and then withdrawn, refused or returned.
+
+    The seal is valid all the same; whether its unit stands by it a person must ask.
+    """
+
+    unit: str
+    envelope_id: str
+    """The request's."""
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """A draft with the seals that have come."""
 
@@ -50,6 +62,8 @@ class Collected:
     """The units whose seals are new."""
     not_taken: tuple[NotTaken, ...]
     standing: tuple[IssuerStanding, ...]
+    lapsed: tuple[LapsedRequest, ...] = ()
+    """To which the seals in ``taken`` answered, though they do not stand any more."""
 
 
 async def collect(session: Session, draft: JointDraft) -> Collected:
@@ -60,23 +74,56 @@ async def collect(session: Session, draft: JointDraft) -> Collected:
     2. It carries one seal: of that unit, an issuer, over exactly the draft's bytes.
     3. The seal is kept in the draft; only then is the answer signed for.
 
-    Safe to repeat. What fails in 1 or 2 is named in ``not_taken`` and stays in the inbox.
+    Safe to repeat, and beside others that do the same. What fails in 1 or 2, or is withdrawn
+    while it is read, is named in ``not_taken`` and stays as it is. A seal counts though its
+    request was withdrawn or returned: that is named in ``lapsed``.
     """
     tracked = await tracked_requests(session, draft)
-    requests = {each.envelope.envelope_id: each.envelope.manifest for each in tracked}
-    taken, not_taken = [], []
+    requests = {each.envelope.envelope_id: each for each in tracked}
+    taken: list[str] = []
+    not_taken: list[NotTaken] = []
+    lapsed: list[LapsedRequest] = []
     for delivery in await _answers(session, draft, tracked):
         try:
-            unit = await _take(session, draft, requests, delivery)
-        except VerificationFailed as error:
+            found = await _take(session, draft, requests, delivery)
+        except (VerificationFailed, StateConflict) as error:
             not_taken.append(NotTaken(delivery.envelope_id, delivery.sender, error.message))
             continue
-        if unit is not None and unit[0] not in draft.signatures:
-            draft = await in_thread(add_signature, draft, *unit)
-            taken.append(unit[0])
-        if unit is not None:
-            await _sign_for(session, delivery)
-    return Collected(draft, tuple(taken), tuple(not_taken), standing_of(draft, tracked))
+        if found is None:
+            continue
+        if found.unit not in draft.signatures:
+            draft, kept = await in_thread(_keep, session, draft, found)
+            if kept:
+                taken.append(found.unit)
+                lapsed.extend(_lapsed(found))
+        await _sign_for(session, delivery)
+    standing = standing_of(draft, tracked)
+    return Collected(draft, tuple(taken), tuple(not_taken), standing, tuple(lapsed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A seal that an answer brought, verified."""
+
+    unit: str
+    signature: bytes
+    request: Tracking
+
+
+def _keep(session: Session, draft: JointDraft, found: _Found) -> tuple[JointDraft, bool]:
+    """The draft with this seal, and whether it was us who added it: others may collect, too."""
+    try:
+        return add_signature(draft, found.unit, found.signature), True
+    except SignatureRefused:
+        return open_draft(draft.directory, session.profile.trust, session.now()), False
+
+
+def _lapsed(found: _Found) -> list[LapsedRequest]:
+    return [
+        LapsedRequest(found.unit, found.request.envelope.envelope_id, each.state)
+        for each in found.request.deliveries
+        if each.recipient == found.unit and each.state not in ANSWERABLE
+    ]
 
 
 async def _answers(
@@ -105,17 +152,22 @@ async def _answers(
 async def _take(
     session: Session,
     draft: JointDraft,
-    requests: dict[str, Manifest],
+    requests: Mapping[str, Tracking],
     delivery: AsyncDelivery,
-) -> tuple[str, bytes] | None:
-    """Unit and seal of an answer; None if it is no answer to a request of this draft."""
+) -> _Found | None:
+    """The seal in an answer; None if it is no answer to a request of this draft.
+
+    Raises:
+        VerificationFailed: it is no answer that counts.
+        StateConflict: it was withdrawn since it was listed, or refused by another program.
+    """
     # 1. The answer.
     envelope = await delivery.fetch()
     sender = envelope.manifest.sender
     asked = requests.get(envelope.manifest.document.reply_to or "")
     if asked is None:
         return None
-    if sender not in (each.unit for each in asked.recipients):
+    if sender not in (each.recipient for each in asked.deliveries):
         raise VerificationFailed(f"{sender} was not asked", step="countersign.answer")
     part = countersign.read_answer(envelope.manifest)
     size = sum(each.size for each in envelope.manifest.parts)
@@ -127,7 +179,7 @@ async def _take(
     countersign.verify_answer(
         sender, draft.manifest, draft.manifest_bytes, signature, envelope.trust, at=session.now()
     )
-    return sender, signature
+    return _Found(sender, signature, asked)
 
 
 async def _sign_for(session: Session, delivery: AsyncDelivery) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from document_exchange import countersign
 from document_exchange.errors import (
+    InvalidRequest,
     LimitExceeded,
     NotFound,
+    NotPermitted,
+    Refused,
 )
 from document_exchange.manifest import MAX_PARTS, Document, Manifest, PartRole
 from document_exchange.receipt import State
 from exchange_client import outgoing, parts, tracking
 from exchange_client.compose import Metadata, seal
-from exchange_client.draft_requests import KeptRequest, keep_request, kept_requests
+from exchange_client.draft_requests import (
+    KeptRequest,
+    drop_request,
+    keep_request,
+    kept_requests,
+)
 from exchange_client.drafts import JointDraft, check_age
+from exchange_client.model import OPEN
 from exchange_client.parts import OutgoingPart, PartSource
 from exchange_client.serials import Serials
 from exchange_client.session import Session
@@ -27,8 +35,10 @@ from exchange_client.tracking import TrackedDelivery, Tracking
 
 LONGEST_TITLE = 500
 _REQUEST_TITLE = "会签："
-ANSWERABLE = (State.PENDING, State.DELIVERED, State.SIGNED_FOR, State.COMPLETED)
+ANSWERABLE = OPEN | {State.COMPLETED}
 """Of a request: it still stands; of an answer: it may be taken."""
+_FINAL = (Refused, LimitExceeded, NotPermitted, InvalidRequest)
+"""Errors upon which the centre does not have a request, and will not take it another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,8 @@ async def request(
     """Ask every other issuer that has not sealed and has no request before it.
 
     Safe to repeat: a request is kept in the draft before it is sent, so a repetition sends the
-    same one. A unit that refused or returned one is asked anew.
+    same one. One that the centre refuses is not kept. A unit that refused or returned one is
+    asked anew.
 
     Raises:
         EnvelopeIdOutOfRange: the draft is too old to be sent.
@@ -60,9 +71,12 @@ async def request(
         RecipientsRefused and others: as the centre says.
     """
     check_age(draft.manifest, session.now())
+    tracked = []
     for kept in await in_thread(kept_requests, draft, session.unit):
-        await _hand_in_again(session, draft, kept)
-    standing = standing_of(draft, await tracked_requests(session, draft))
+        found = await _known(session, kept) or await _hand_in_again(session, draft, kept)
+        if found is not None:
+            tracked.append(found)
+    standing = standing_of(draft, tracked)
     asked = [
         each.unit
         for each in standing
@@ -85,9 +99,10 @@ async def request(
         made.manifest, draft.manifest_bytes, seals, asked[0], trust, at=made.at
     )
     (signature,) = seal(made.content, (session.unit,), session.profile.require_seal(), (), made.at)
-    await in_thread(keep_request, draft, KeptRequest(made.manifest, made.content, signature))
-    await submit(session, made.manifest, made.content, (signature,), made.parts)
-    return standing_of(draft, await tracked_requests(session, draft))
+    new = KeptRequest(made.manifest, made.content, signature)
+    await in_thread(keep_request, draft, new)
+    tracked.append(await _hand_in(session, draft, new, made.parts))
+    return standing_of(draft, tracked)
 
 
 async def standing(session: Session, draft: JointDraft) -> tuple[IssuerStanding, ...]:
@@ -159,26 +174,52 @@ def _letter(manifest: Manifest) -> str:
     )
 
 
-async def _hand_in_again(session: Session, draft: JointDraft, kept: KeptRequest) -> None:
-    """Submit a kept request of which the centre does not know; with the others nothing is due."""
+async def _hand_in(
+    session: Session, draft: JointDraft, kept: KeptRequest, outgoing_parts: Sequence[OutgoingPart]
+) -> Tracking:
+    """Submit a kept request; one that is refused for good is not kept, or it would come up again
+    each time.
+    """
     try:
-        await tracking.track(session, kept.envelope_id)
+        await submit(session, kept.manifest, kept.manifest_bytes, (kept.signature,), outgoing_parts)
+    except _FINAL:
+        await in_thread(drop_request, draft, kept)
+        raise
+    return await tracking.track(session, kept.envelope_id)
+
+
+async def _hand_in_again(session: Session, draft: JointDraft, kept: KeptRequest) -> Tracking | None:
+    """Submit a kept request of which the centre does not know.
+
+    None, and it is not kept any longer, if it makes no sense now: somebody whom it asks has sealed
+    meanwhile, its seals are not those of the draft, or it is refused. Then a new one is made.
+    """
+    sealed = any(each.unit in draft.signatures for each in kept.manifest.recipients)
+    made = [] if sealed else await parts.prepare(_sources(draft))
+    prepared = {each.part.sha256: each for each in made}
+    found = [prepared[part.sha256] for part in kept.manifest.parts if part.sha256 in prepared]
+    if len(found) < len(kept.manifest.parts):
+        await in_thread(drop_request, draft, kept)
+        return None
+    try:
+        return await _hand_in(session, draft, kept, parts.match(kept.manifest.parts, found))
+    except _FINAL:
+        return None
+
+
+async def _known(session: Session, kept: KeptRequest) -> Tracking | None:
+    """The history of a kept request; None if the centre does not have it."""
+    try:
+        return await tracking.track(session, kept.envelope_id)
     except NotFound:
-        prepared = {each.part.sha256: each for each in await parts.prepare(_sources(draft))}
-        wanted = [prepared.get(part.sha256) for part in kept.manifest.parts]
-        found: Sequence[OutgoingPart] = [each for each in wanted if each is not None]
-        if len(found) == len(wanted):  # else a seal was replaced since: a new request is made
-            matched = parts.match(kept.manifest.parts, found)
-            await submit(session, kept.manifest, kept.manifest_bytes, (kept.signature,), matched)
+        return None
 
 
 async def tracked_requests(session: Session, draft: JointDraft) -> list[Tracking]:
     """The draft's requests that the centre has accepted, oldest first."""
-    found = []
-    for kept in await in_thread(kept_requests, draft, session.unit):
-        with contextlib.suppress(NotFound):
-            found.append(await tracking.track(session, kept.envelope_id))
-    return found
+    kept = await in_thread(kept_requests, draft, session.unit)
+    known = [await _known(session, each) for each in kept]
+    return [each for each in known if each is not None]
 
 
 def standing_of(draft: JointDraft, tracked: Iterable[Tracking]) -> tuple[IssuerStanding, ...]:

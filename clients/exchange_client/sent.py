@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from document_exchange.errors import NotFound, StateConflict
-from document_exchange.receipt import ReceiptType
+from document_exchange.errors import ExchangeError, LimitExceeded, NotFound, StateConflict
+from document_exchange.receipt import ReceiptType, State
 from document_exchange.v1 import exchange_pb2
 from exchange_client import acknowledge, receive, tracking
 from exchange_client.choices import one_or_more
 from exchange_client.evidence import Envelope, Statement
 from exchange_client.kept_receipts import Saying
+from exchange_client.model import OPEN
 from exchange_client.session import Session
 from exchange_client.tracking import Tracking
+
+WITHDRAWABLE = OPEN | {State.COMPLETED}
+"""Where the document is with its recipient, or may come to it; a refusal is worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,20 @@ class Withdrawal:
 
     recipient: str
     statement: Statement | None
-    conflict: StateConflict | None
+    """WITHDRAWN, or WITHDRAWAL_REQUESTED."""
+    error: ExchangeError | None
     """Why not; mostly a ``Decided``, whose ``won`` shows what came first."""
+
+    def recorded(self) -> Statement:
+        """The statement.
+
+        Raises:
+            ExchangeError: ``error``, if there is none.
+        """
+        if self.statement is None:
+            assert self.error is not None
+            raise self.error
+        return self.statement
 
 
 class SentView:
@@ -76,23 +93,38 @@ class AsyncSent(SentView):
         return await self._say(ReceiptType.WITHDRAWN, recipient, text)
 
     async def withdraw_from(
-        self, recipients: str | Iterable[str] | None = None, text: str | None = None
+        self,
+        recipients: str | Iterable[str] | None = None,
+        text: str | None = None,
+        request: str | None = None,
     ) -> tuple[Withdrawal, ...]:
         """Withdraw it 撤回 from several recipients, from each for itself.
 
+        A ``StateConflict`` or ``LimitExceeded`` of one lets the next follow. Any other error would
+        meet the next one, too: it comes last in what is returned, and the rest is not tried.
+
         Args:
-            recipients: None: all of them.
+            recipients: None: all with whom it is, or to whom it may come yet (PENDING, DELIVERED,
+                SIGNED_FOR, COMPLETED); whoever is named is always tried.
             text: why.
+            request: where it was signed for, ask with this text (``request_withdrawal``) instead.
 
         Raises:
             NotFound: it did not go to one of these units; then it is withdrawn from none.
+            StateConflict: there is nobody left to withdraw it from.
         """
-        given: tuple[str, ...] = (
-            self.recipients if recipients is None else one_or_more(recipients, (str,), "recipients")
-        )
-        for recipient in given:
+        if recipients is None:
+            chosen = await self.standing_at(WITHDRAWABLE)
+        else:
+            chosen = tuple(dict.fromkeys(one_or_more(recipients, (str,), "recipients")))
+        for recipient in chosen:
             self._check(recipient)
-        return tuple([await self._withdrawal(recipient, text) for recipient in given])
+        withdrawals = []
+        for recipient in chosen:
+            withdrawals.append(await self._withdrawal(recipient, text, request))
+            if not isinstance(withdrawals[-1].error, StateConflict | LimitExceeded | None):
+                break
+        return tuple(withdrawals)
 
     async def request_withdrawal(self, recipient: str, text: str) -> Statement:
         """Ask a recipient that has signed for it to let it be withdrawn 申请撤回, and say why.
@@ -134,11 +166,40 @@ class AsyncSent(SentView):
         """Everything recorded about it, verified."""
         return await tracking.track(self._session, self.envelope_id)
 
-    async def _withdrawal(self, recipient: str, text: str | None) -> Withdrawal:
+    async def standing_at(self, states: Collection[State]) -> tuple[str, ...]:
+        """The recipients with whom it is in one of these states, in the manifest's order.
+
+        An only recipient is given whatever the state: a refusal then says what came first.
+
+        Raises:
+            StateConflict: there is none of them.
+        """
+        if len(self.recipients) == 1:
+            return self.recipients
+        found = {each.recipient: each.state for each in (await self.track()).deliveries}
+        standing = tuple(unit for unit in self.recipients if found.get(unit) in states)
+        if not standing:
+            counts = Counter(state.value for state in found.values()).items()
+            raise StateConflict(
+                f"no recipient of envelope {self.envelope_id} is left for that: "
+                + ", ".join(f"{count} {state}" for state, count in counts),
+                envelope_id=self.envelope_id,
+            )
+        return standing
+
+    async def _withdrawal(
+        self, recipient: str, text: str | None, request: str | None
+    ) -> Withdrawal:
         try:
-            return Withdrawal(recipient, await self.withdraw(recipient, text), None)
-        except StateConflict as conflict:
-            return Withdrawal(recipient, None, conflict)
+            try:
+                statement = await self.withdraw(recipient, text)
+            except StateConflict as conflict:
+                if request is None or conflict.attributes.get("state") != State.SIGNED_FOR.value:
+                    raise
+                statement = await self.request_withdrawal(recipient, request)
+        except ExchangeError as error:
+            return Withdrawal(recipient, None, error)
+        return Withdrawal(recipient, statement, None)
 
     async def _say(self, kind: ReceiptType, recipient: str, text: str | None) -> Statement:
         self._check(recipient)

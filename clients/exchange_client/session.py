@@ -39,6 +39,15 @@ class Session:
         return datetime.now(UTC)
 
 
+class HasSession:
+    """What is done in an open session."""
+
+    @property
+    def session(self) -> Session:
+        """The open session, for the steps' own modules."""
+        raise NotImplementedError
+
+
 def open_session(profile: Profile, timing: Timing) -> Session:
     """Connect; must be called in the event loop that will use the session.
 

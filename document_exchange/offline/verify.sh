@@ -20,7 +20,7 @@
 # latter the last. In an event "detail" is free; what is read of an event sorts after it, so the last
 # occurrence counts. What values of a kind a member may have is checked only where it is read.
 
-# Whatever the shell was started with: what its environment says would change what is found here.
+# Options and variables that the shell was started with would change what is found here.
 set +abefmvxC
 set -u
 unset CDPATH ENV BASH_ENV GLOBIGNORE
@@ -195,16 +195,16 @@ members_of_admission="by=s envelope_id=s receipt_sha256=s receipt_signature_sha2
 members_of_event="actor=s ?address=s at=s ?certificate_sha256=s ?detail={ envelope_id=s event_id=s
   ?manifest_sha256=s ?receipt_sha256=s ?recipient=s schema=s seq=n ?state_after=s ?state_before=s
   type=s"
-members_of_document="document.answers=s document.attachment_note=s document.business=s
-  document.category=s document.contact=s document.direction=s document.disclosure=s document.doc_id=s document.genre=s
-  document.issuer_mark=s document.issuers=[ document.issuers.[]=s document.number=s
-  document.open_circulation=true document.print_date=s document.print_unit=s
-  document.release_scope=s document.remark=s document.reply_due=s document.reply_required=true
-  document.reply_to=s document.secrecy=s document.secrecy_period=s document.signatory=s
-  document.signed_date=s document.title=s document.urgency=s"
+members_of_document="?document.answers=s ?document.attachment_note=s document.business=s
+  ?document.category=s ?document.contact=s document.direction=s ?document.disclosure=s
+  document.doc_id=s document.genre=s ?document.issuer_mark=s document.issuers=[
+  document.issuers.[]=s ?document.number=s ?document.open_circulation=true ?document.print_date=s
+  ?document.print_unit=s ?document.release_scope=s ?document.remark=s ?document.reply_due=s
+  ?document.reply_required=true ?document.reply_to=s document.secrecy=s ?document.secrecy_period=s
+  ?document.signatory=s document.signed_date=s document.title=s document.urgency=s"
 members_of_manifest="created_at=s document={ $members_of_document envelope_id=s ?extensions={
-  ?operator=s parts=[ parts.[]={ parts.[].filename=s parts.[].media_type=s parts.[].part_id=s parts.[].role=s
-  parts.[].sha256=s parts.[].size=n recipients=[ recipients.[]={ recipients.[].copies=n
+  ?operator=s parts=[ parts.[]={ parts.[].filename=s parts.[].media_type=s parts.[].part_id=s
+  parts.[].role=s parts.[].sha256=s parts.[].size=n recipients=[ recipients.[]={ recipients.[].copies=n
   recipients.[].copy_numbers=s recipients.[].kind=s recipients.[].unit=s ?refers_to=s schema=s
   sender=s sender_system=s ?supersedes=s ?voids=s"
 
@@ -228,8 +228,9 @@ receipt_members() {
 }
 
 # shaped WORDS: $text is an object with these members, sorted, each once, and no others. A word is
-# NAME=KIND, within another member that one's name first; ?NAME=KIND may be missing. KIND is s (a
-# string), n (a number), true, { (an object) or [ (an array, whose values are called NAME.[]).
+# NAME=KIND, within another member that one's name first; ?NAME=KIND may be missing, and so may what
+# is in the objects of an array. KIND is s (a string), n (a number), true, { (an object) or [ (an
+# array, whose values are called NAME.[]).
 shaped() {
   shape='' seen=' ' path='' expects=first-value inside=''
   for word in $1; do shape="$shape $word"; done
@@ -255,8 +256,12 @@ shaped() {
   unsplit
   [ "$expects$path$inside$string" = endyes ] || fail "$file is not canonical JSON"
   for word in $shape; do
-    case $word in \?* | *.*) continue ;; esac
-    case $seen in *" ${word%%=*} "*) ;; *) fail "$file has no ${word%%=*}" ;; esac
+    word=${word%%=*}
+    case $word in
+      \?* | *'.[]'*) continue ;;
+      *.*) case $seen in *" ${word%.*} "*) ;; *) continue ;; esac ;;
+    esac
+    case $seen in *" $word "*) ;; *) fail "$file has no $word" ;; esac
   done
 }
 
@@ -311,8 +316,10 @@ read_marks() {
 read_end() {
   case $path:$mark in
     *.\[\]:,) expects=value ;;
+    *.\[\]:\]) path=${path%.*} expects=end ;;
+    *.\[\]:*) fail "$file is not canonical JSON" ;;
     .*:,) expects=key ;;
-    *.\[\]:\] | .*:\}) path=${path%.*} expects=end ;;
+    .*:\}) path=${path%.*} expects=end ;;
     *) fail "$file is not canonical JSON" ;;
   esac
 }

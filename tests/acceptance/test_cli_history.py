@@ -148,12 +148,12 @@ def test_every_transition_through_the_command_line(centre: LocalCentre, shell: S
 def refused_by_mistake_then_withdrawn(city: City) -> None:
     """One document that is refused twice, offered again twice, signed for, and asked back."""
     envelope_id = city.send("关于编制部门预算的通知")
-    city.recipient("refuse", envelope_id, "--reason", "BAD_SIGNATURE")
+    city.recipient("refuse", envelope_id, "--code", "BAD_SIGNATURE")
     city.sender("offer-again", envelope_id, "--recipient", RECIPIENT, "--reason", "请再验")
     city.sender("urge", envelope_id)
     city.recipient("receive", envelope_id)
     city.sender("urge", envelope_id, "--recipient", RECIPIENT)
-    city.recipient("refuse", envelope_id, "--reason", "DUPLICATE")
+    city.recipient("refuse", envelope_id, "--code", "DUPLICATE")
     city.sender("offer-again", envelope_id, "--recipient", RECIPIENT)
     city.recipient("receive", envelope_id)
     (signed,) = city.recipient("sign", envelope_id)

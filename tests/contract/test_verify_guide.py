@@ -199,6 +199,40 @@ def test_the_script_reads_canonical_text_alone(
     assert ("read" in said) is is_canonical
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize(
+    ("text", "is_shaped"),
+    [
+        (r'{"a":"x"}', True), (r'{"a":"\"","b":[]}', True), (r'{"a":"\\","b":["\\\"",""]}', True),
+        (r'{"a":"x","c":{"d":-1}}', True), (r'{"a":"x","c":{"d":0},"e":true}', True),
+        (r'{"a":""}', True), (r'{}', False), (r'{"a":"x","e":false}', False), (r'{"a":1}', False),
+        (r'{"a":"x"}}', False), (r'{"a":"x"}{}', False), (r'{"a":"x","b":["x"}}', False),
+        (r'{"a":"x","b":[}', False), (r'{"a":"x","b":["x" "y"]}', False), (r'{"a":"x",}', False),
+        (r'{"a":"x","b":["x",]}', False), (r'{"a":"x","b":[["x"]]}', False), (r'{"a"}', False),
+        (r'{"a":"x","c":{"d":01}}', False), (r'{"a":"x","c":{"d":1e3}}', False),
+        (r'{"a":"x","c":{"d":1.5}}', False), (r'{"a":"x","c":{}}', False), (r'{"a":"x\"}', False),
+        (r'{"a":"x","a":"y"}', False), (r'{"b":[],"a":"x"}', False), (r'{"a":"x""b":[]}', False),
+        (r'{"a":"x","c.d":1}', False), (r'{"a":"x","":"y"}', False), (r'{"a":"x","*":"y"}', False),
+        (r'{"a":"x","c":{"d":1,"e":true}}', False), (r'{"a":"x","c":{"d":1]}', False),
+        (r'{"a":"x","b":["x"],"c":{"d":1},"e":true}', True), (r'{"a":"x":"y"}', False),
+    ],
+)  # fmt: skip
+def test_the_script_knows_the_shape_of_a_text(
+    text: str, is_shaped: bool, shell: str, tmp_path: Path
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    commands = f'{functions()}\nwork=. file=x text=$1; shaped "$2" && echo shaped'
+    done = subprocess.run(
+        [
+            *("env", "-i", "PATH=/usr/bin:/bin", shell, "-c", commands, "sh", text),
+            "a=s ?b=[ b.[]=s ?c={ c.d=n ?e=true",
+        ],
+        cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout.splitlines()[-1:] == ["shaped"]) is is_shaped, done.stdout
+
+
 def test_guide_and_script_are_in_the_wheel(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,13 +13,16 @@ import pytest
 from exchange_client.testing import LocalCentre
 
 from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType
-from exchange_server.reminders import Reminders
-from exchange_server.storage.deadlines import DeadlinesOnPostgres
-from exchange_server.storage.ledger import ledger_database
-from tests.clerk_for_tests import clerk, steps
-from tests.integration.conftest import SMALL_CITY
-from tests.life_for_tests import Paper, Parties
-from tests.real_centre import RECIPIENT, SENDER, CentreInside, document, now
+from tests.deadlines_for_tests import (
+    Bench,
+    a_bench,
+    asking_for_a_reply,
+    idle_centre,
+    sign,
+    three_databases,
+)
+from tests.life_for_tests import Paper
+from tests.real_centre import RECIPIENT, SENDER, document
 
 R = ReceiptType
 End: TypeAlias = Callable[["Asked", Paper], Awaitable[object]]
@@ -27,24 +30,19 @@ End: TypeAlias = Callable[["Asked", Paper], Awaitable[object]]
 
 @pytest.fixture(scope="module")
 def local_centre() -> Iterator[LocalCentre]:
-    """Its own, because clocks are moved; it leaves what is due to the tests."""
-    idle = {"EXCHANGE_SERVER_DEADLINES__INTERVAL_S": "86400"}
-    with LocalCentre(registry=SMALL_CITY, environment=idle) as centre:
+    with idle_centre() as centre:
         yield centre
 
 
 @dataclass
 class Asked:
-    """A document that wants a reply and was signed for, and a process that says what is due."""
+    """A document that wants a reply and was signed for; the clock stands where that is due."""
 
-    inside: CentreInside
-    parties: Parties
-    reminders: Callable[[datetime], Reminders]
+    bench: Bench
     paper: Paper
-    due_at: datetime
 
     async def say_what_is_due(self) -> None:
-        await self.reminders(self.due_at).run()
+        await self.bench.reminders().run()
 
     async def answer(self) -> Paper:
         answer = msgspec.structs.replace(
@@ -53,49 +51,30 @@ class Asked:
             issuers=(RECIPIENT,),
             reply_to=self.paper.envelope_id,
         )
-        return await self.parties.send([SENDER], sender=RECIPIENT, document=answer)
+        return await self.bench.parties.send([SENDER], sender=RECIPIENT, document=answer)
 
     async def said(self) -> list[str]:
-        found = await steps(self.inside, self.paper, RECIPIENT)
-        return [each for each in found if each in ("REMINDED", "OVERDUE")]
+        return await self.bench.about_deadlines(self.paper)
 
     async def is_overdue(self) -> bool:
-        found, _ = await self.parties.track(self.paper, SENDER)
-        return found[RECIPIENT].status.overdue
+        return await self.bench.is_overdue(self.paper)
 
     async def of_the_answer(self, answer: Paper, *kinds: ReceiptType, **changes: Any) -> None:
         for kind in kinds:
             more = changes if kind is kinds[-1] else {}
-            await self.parties.say(answer, kind, SENDER, **more)
+            await self.bench.parties.say(answer, kind, SENDER, **more)
 
 
 @pytest.fixture
 async def asked(local_centre: LocalCentre) -> AsyncIterator[Asked]:
-    inside = CentreInside(local_centre)
-    dsn = local_centre.description["ledger"]["dsn_exchange"]
-    database = ledger_database(dsn, connections=2, timeout_s=10)
-    await database.open()
-    try:
-        async with Parties(inside) as parties, clerk(inside) as recorder:
-            wanted = msgspec.structs.replace(document(), reply_required=True)
-            paper = await parties.send(document=wanted)
-            await parties.say(paper, R.DELIVERED)
-            await parties.say(paper, R.SIGNED_FOR)
-            async with inside.ledger() as owner:
-                due_at = await owner.fetchval(
-                    "select due_at from exchange.deadlines"
-                    " where envelope_id = $1::uuid and recipient = $2 and kind = $3",
-                    paper.envelope_id,
-                    RECIPIENT,
-                    DeadlineKind.REPLY.value,
-                )
-
-            def reminders(at: datetime) -> Reminders:
-                return Reminders(DeadlinesOnPostgres(database), recorder, lambda: at)
-
-            yield Asked(inside, parties, reminders, paper, due_at)
-    finally:
-        await database.close()
+    async with (
+        three_databases(local_centre) as databases,
+        a_bench(local_centre, databases) as bench,
+    ):
+        paper = await bench.parties.send(document=asking_for_a_reply())
+        await sign(bench, paper)
+        await bench.due(paper, DeadlineKind.REPLY)
+        yield Asked(bench, paper)
 
 
 async def withdraw(asked: Asked, answer: Paper) -> None:
@@ -122,7 +101,9 @@ async def declare_void(asked: Asked, answer: Paper) -> None:
         doc_id=f"900000022-2026-{secrets.randbelow(10**9) + 1}",
         issuers=(RECIPIENT,),
     )
-    await asked.parties.send([SENDER], sender=RECIPIENT, document=notice, voids=answer.envelope_id)
+    await asked.bench.parties.send(
+        [SENDER], sender=RECIPIENT, document=notice, voids=answer.envelope_id
+    )
 
 
 ENDS = [withdraw, refuse, give_back, grant_withdrawal, declare_void]
@@ -177,9 +158,9 @@ async def test_an_answer_that_is_offered_again_stands_again(asked: Asked) -> Non
 
 async def test_who_is_done_with_a_matter_owes_no_answer_any_more(asked: Asked) -> None:
     answer = await asked.answer()
-    await asked.parties.say(asked.paper, R.COMPLETED)
+    await asked.bench.parties.say(asked.paper, R.COMPLETED)
     await withdraw(asked, answer)
-    asked.due_at += timedelta(days=400)
+    asked.bench.clock.at += timedelta(days=400)
     await asked.say_what_is_due()
     assert await asked.said() == []
 
@@ -188,7 +169,7 @@ async def test_a_reminder_of_what_is_done_is_no_news(asked: Asked) -> None:
     """Signing ends it; what else was said meanwhile stays to be seen, a reply that is owed too."""
 
     async def news(paper: Paper) -> list[int]:
-        async with asked.inside.ledger() as owner:
+        async with asked.bench.inside.ledger() as owner:
             rows = await owner.fetch(
                 "select seq from exchange.attention"
                 " where envelope_id = $1::uuid and side = 'R' and recipient = $2",
@@ -197,15 +178,15 @@ async def test_a_reminder_of_what_is_done_is_no_news(asked: Asked) -> None:
             )
         return [row["seq"] for row in rows]
 
-    papers = [await asked.parties.send() for _ in range(2)]
-    wanted = msgspec.structs.replace(document(), reply_required=True)
-    papers.append(await asked.parties.send(document=wanted))
-    await asked.parties.say(papers[1], R.URGED)
-    await asked.reminders(now() + timedelta(days=400)).run()
+    papers = [await asked.bench.parties.send() for _ in range(2)]
+    papers.append(await asked.bench.parties.send(document=asking_for_a_reply()))
+    await asked.bench.parties.say(papers[1], R.URGED)
+    asked.bench.clock.at += timedelta(days=400)
+    await asked.say_what_is_due()
     for paper in papers:
         assert await news(paper)
-        await asked.parties.say(paper, R.DELIVERED)
-        await asked.parties.say(paper, R.SIGNED_FOR)
+        await asked.bench.parties.say(paper, R.DELIVERED)
+        await asked.bench.parties.say(paper, R.SIGNED_FOR)
     assert await news(papers[0]) == []
     assert await news(papers[1]) == [2]
     assert await news(papers[2]) == [2]

@@ -72,14 +72,38 @@ def test_everything_that_waits_is_received_once(shell: Shell) -> None:
 
 def test_refuse(shell: Shell) -> None:
     envelope_id = shell.send("关于商请协调公交线路的函")
-    refusal = ("--profile", "qd-jiaoyu", "refuse", envelope_id, "--reason", "NOT_OUR_REMIT")
+    refusal = ("--profile", "qd-jiaoyu", "refuse", envelope_id, "--code", "NOT_OUR_REMIT")
     assert "[STATE_CONFLICT]" in shell.run(*refusal, code=6).stderr
     shell.rows("--profile", "qd-jiaoyu", "receive", envelope_id)
     assert "refused" in shell.run(*refusal).stdout
     (last,) = shell.rows("--profile", "qd-caizheng", "track", envelope_id)[-1:]
     assert (last["type"], last["reason_code"]) == ("REFUSED", "NOT_OUR_REMIT")
-    bogus = shell.run("--profile", "qd-jiaoyu", "refuse", envelope_id, "--reason", "BOGUS", code=2)
+    bogus = shell.run("--profile", "qd-jiaoyu", "refuse", envelope_id, "--code", "BOGUS", code=2)
     assert "WRONG_RECIPIENT" in bogus.stderr
+
+
+def test_a_folder_that_is_in_the_way_stops_one_document_only(shell: Shell, tmp_path: Path) -> None:
+    shell.settle("qd-jiaoyu")
+    blocked, free = shell.send("甲"), shell.send("乙")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "rs").mkdir()
+    (tmp_path / "rs" / blocked).symlink_to(elsewhere)
+    arguments = ("--json", "--profile", "qd-jiaoyu", "receive", "--out", "rs")
+
+    def received(*named: str) -> list[str]:
+        done = shell.run(*arguments, *named, code=1)
+        error = json.loads(done.stderr)
+        assert (error["error"], error["exit_code"]) == ("CONFIGURATION", 3)
+        assert error["attributes"]["path"].endswith(f"rs/{blocked}")
+        return [json.loads(line)["envelope_id"] for line in done.stdout.splitlines()]
+
+    assert received() == [free]
+    named = shell.send("丙")
+    assert received(blocked, named) == [named]
+    assert list(elsewhere.iterdir()) == []
+    (tmp_path / "rs" / blocked).unlink()
+    assert shell.rows("--profile", "qd-jiaoyu", "receive", "--out", "rs", blocked)
 
 
 def test_groups_become_recipients(shell: Shell) -> None:
@@ -161,6 +185,17 @@ def test_a_directory_that_cant_be_made_is_named_whole(shell: Shell) -> None:
     error = json.loads(shell.run(*arguments, code=3).stderr)
     assert error["error"] == "FILES"
     assert error["message"].startswith("/proc/x/y: ")
+
+
+def test_evidence_that_cant_be_written_is_named_as_it_was_asked_for(shell: Shell) -> None:
+    envelope_id = shell.send("通知")
+    evidence = ("--json", "--profile", "qd-caizheng", "evidence", envelope_id, "-o")
+    error = json.loads(shell.run(*evidence, "missing/x.zip", code=3).stderr)
+    assert error["message"] == "missing/x.zip: No such file or directory"
+    (shell.directory / "e.zip").write_bytes(b"what was there before")
+    shell.run(*evidence, "e.zip")
+    assert (shell.directory / "e.zip").read_bytes().startswith(b"PK")
+    assert list(shell.directory.glob(".*")) == []
 
 
 def test_a_full_disk_behind_stdout_is_1(shell: Shell) -> None:

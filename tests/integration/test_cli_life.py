@@ -31,7 +31,41 @@ def test_some_of_several_may_fail(shell: Shell) -> None:
     (row,) = map(json.loads, done.stdout.splitlines())
     assert (row["type"], row["state"], row["seq"]) == ("COMPLETED", "COMPLETED", 3)
     assert json.loads(done.stderr)["error"] == "NOT_FOUND"
-    assert "[STATE_CONFLICT]" in shell.run(*RECIPIENT, "complete", envelope_id, code=6).stderr
+    returning = (*RECIPIENT, "return", envelope_id, "--code", "DUPLICATE")
+    assert "[STATE_CONFLICT]" in shell.run(*returning, code=6).stderr
+
+
+def test_a_repetition_says_that_it_had_been_recorded(shell: Shell) -> None:
+    """As after an error whose outcome is unknown: each command has its own receipt."""
+    envelope_id, refused = shell.send("通知"), shell.send("重复")
+    shell.rows(*RECIPIENT, "receive", envelope_id, refused)
+
+    def twice(unit: tuple[str, str], verb: str, envelope_id: str, *more: str) -> None:
+        (first,) = shell.rows(*unit, verb, envelope_id, *more)
+        (again,) = shell.rows(*unit, verb, envelope_id, *more)
+        assert (first.pop("repeated"), again.pop("repeated")) == (False, True)
+        assert again == first
+        said = shell.run(*unit, "--lang", "zh", verb, envelope_id, *more).stdout
+        assert said.startswith("此前已记录：")
+
+    twice(RECIPIENT, "sign", envelope_id)
+    shell.rows(*SENDER, "withdraw", envelope_id, "--request", "附件有误")
+    twice(RECIPIENT, "grant", envelope_id)
+    twice(RECIPIENT, "refuse", refused, "--code", "DUPLICATE", "--reason", "已收过")
+    other = (*RECIPIENT, "refuse", refused, "--code", "WRONG_RECIPIENT")
+    assert "[STATE_CONFLICT]" in shell.run(*other, code=6).stderr
+    twice(SENDER, "offer-again", refused, "--recipient", "qd-jiaoyu")
+    twice(SENDER, "withdraw", refused)
+    types = [row["type"] for row in shell.rows(*SENDER, "track", refused)]
+    assert types == ["ACCEPTED", "DELIVERED", "REFUSED", "OFFERED_AGAIN", "WITHDRAWN"]
+
+
+def test_what_another_unit_said_is_no_repetition(shell: Shell) -> None:
+    envelope_id = shell.send("误发", "--to", "qd-tongji")
+    shell.rows(*SENDER, "withdraw", envelope_id, "--from", "qd-jiaoyu")
+    shell.rows("--profile", "qd-tongji", "receive", "--sign", envelope_id)
+    late = shell.run("--json", *RECIPIENT, "sign", envelope_id, code=6)
+    assert json.loads(late.stderr)["won"]["type"] == "WITHDRAWN"
 
 
 def test_withdrawing_is_for_all_who_have_not_signed(shell: Shell) -> None:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_client import AsyncClient, JointDraft, PartSource, State, Submission
+from exchange_client import (
+    AsyncClient,
+    IssuerStanding,
+    JointDraft,
+    LapsedRequest,
+    PartSource,
+    State,
+    Submission,
+    Tracking,
+    drafts,
+    seal_answers,
+    tracking,
+)
 from exchange_client.testing import LocalCentre
 
 from document_exchange import countersign, signature
@@ -18,12 +30,15 @@ from document_exchange.errors import (
     EnvelopeIdOutOfRange,
     InvalidRequest,
     NotFound,
+    RecipientsRefused,
     SignatureMissing,
     SignatureRefused,
+    StateConflict,
     VerificationFailed,
 )
 from document_exchange.manifest import PartRole, sha256_hex
 from document_exchange.signature import Signer
+from tests.real_centre import CentreInside
 
 LEADER, SECOND, THIRD = ISSUERS = ("qd-caizheng", "qd-jiaoyu", "qd-tongji")
 RECIPIENT = "qd-zhengfuban"
@@ -156,22 +171,226 @@ async def test_three_units_seal_through_the_centre(units: Units) -> None:
     await check_arrived(units, await units[LEADER].joint.send(draft.directory))
 
 
+async def cut_off(*_: Any) -> None:
+    raise ConnectionAbortedError
+
+
+async def interrupted(units: Units, draft: JointDraft, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A request that was kept and not sent."""
+    with monkeypatch.context() as power_cut:
+        power_cut.setattr("exchange_client.seal_requests.submit", cut_off)
+        with pytest.raises(ConnectionAbortedError):
+            await units[LEADER].joint.request(draft.directory)
+    (kept,) = (draft.directory / "requests").glob("*.json")
+    with pytest.raises(NotFound):
+        await units[LEADER].track(kept.stem)
+    return kept.stem
+
+
+@asynccontextmanager
+async def denied(inside: CentreInside, recipient: str) -> AsyncIterator[None]:
+    """A route denies the leader to ask this unit for its seal."""
+    async with inside.ledger() as ledger:
+        await ledger.execute(
+            """insert into exchange.routes (route_id, effect, sender, recipient, business)
+               values ('no-asking', 'DENY', $1, $2, 'COUNTERSIGN')""",
+            f"unit:{LEADER}",
+            f"unit:{recipient}",
+        )
+    try:
+        yield
+    finally:
+        async with inside.ledger() as ledger:
+            await ledger.execute("delete from exchange.routes where route_id = 'no-asking'")
+
+
+def asked(standing: Sequence[IssuerStanding]) -> dict[str, str]:
+    """The requests by the units that they went to."""
+    return {each.unit: each.request_id for each in standing if each.request_id}
+
+
+def kept_files(draft: JointDraft) -> list[str]:
+    return [path.name for path in (draft.directory / "requests").glob("*")]
+
+
 async def test_a_request_that_was_kept_and_not_sent_is_sent_once(
     units: Units, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draft = await units.draft()
+    kept = await interrupted(units, draft, monkeypatch)
+    assert await units.request_to(SECOND, draft) == kept
+    assert await units.request_to(THIRD, draft) == kept
 
-    async def cut_off(*_: Any) -> None:
-        raise ConnectionAbortedError
 
-    with monkeypatch.context() as power_cut:
-        power_cut.setattr("exchange_client.seal_requests.submit", cut_off)
-        with pytest.raises(ConnectionAbortedError):
-            await units.request_to(SECOND, draft)
-    (kept,) = (draft.directory / "requests").glob("*.json")
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_request_that_is_refused_does_not_stand_in_the_way(
+    units: Units, local_centre: LocalCentre, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    draft, joint = await units.draft(), units[LEADER].joint
+    if before:  # kept while it would have been taken
+        await interrupted(units, draft, monkeypatch)
+    async with denied(CentreInside(local_centre), SECOND):
+        with pytest.raises(RecipientsRefused):
+            await joint.request(draft.directory)
+        assert kept_files(draft) == []
+        await units[SECOND].joint.seal(draft.directory)
+        standing = await joint.request(draft.directory)
+    assert list(asked(standing)) == [THIRD]
+    assert [each.sealed for each in standing] == [True, True, False]
+
+
+async def test_who_has_sealed_meanwhile_is_not_asked(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft, joint = await units.draft(), units[LEADER].joint
+    kept = await interrupted(units, draft, monkeypatch)
+    await units[SECOND].joint.seal(draft.directory)
+    standing = await joint.request(draft.directory)
+    assert list(asked(standing)) == [THIRD]
+    assert asked(standing)[THIRD] != kept
     with pytest.raises(NotFound):
-        await units[LEADER].track(kept.stem)
-    assert await units.request_to(SECOND, draft) == kept.stem
+        await units[LEADER].track(kept)
+    assert not any(name.startswith(kept) for name in kept_files(draft))
+
+
+async def test_when_all_have_sealed_nobody_is_asked(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await units.draft()
+    kept = await interrupted(units, draft, monkeypatch)
+    for unit in (SECOND, THIRD):
+        await units[unit].joint.seal(draft.directory)
+    assert asked(await units[LEADER].joint.request(draft.directory)) == {}
+    with pytest.raises(NotFound):
+        await units[LEADER].track(kept)
+    assert kept_files(draft) == []
+
+
+async def test_a_standing_request_is_looked_up_once(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await units.draft()
+    await units[LEADER].joint.request(draft.directory)
+    looked_up = []
+    track = tracking.track
+
+    async def counted(session: Any, envelope_id: str) -> Tracking:
+        looked_up.append(envelope_id)
+        return await track(session, envelope_id)
+
+    monkeypatch.setattr(tracking, "track", counted)
+    standing = await units[LEADER].joint.request(draft.directory)
+    assert looked_up == [asked(standing)[SECOND]]
+
+
+async def test_a_request_that_was_withdrawn_is_not_sealed(units: Units) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    sent = await units[LEADER].sent(request_id)
+    seen = await units[SECOND].joint.received(request_id, units.directory / "second")
+    for unit in (SECOND, THIRD):
+        await sent.withdraw(unit)
+    with pytest.raises(StateConflict, match="WITHDRAWN") as caught:
+        await units[SECOND].joint.countersign(seen)  # withdrawn while it was looked at
+    assert caught.value.attributes["state"] == "WITHDRAWN"
+    with pytest.raises(StateConflict, match="does not stand any more: it is WITHDRAWN"):
+        await units[THIRD].joint.received(request_id, units.directory / "third")
+    assert not (units.directory / "third").exists()
+    assert await units[SECOND].joint.answered(seen) is None
+    assert (await units[LEADER].joint.collect(draft.directory)).draft.sealed_by == (LEADER,)
+
+
+async def test_a_request_that_was_returned_is_not_sealed(units: Units) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    seen = await units[SECOND].joint.received(request_id, units.directory / "second")
+    delivery = await units[SECOND].delivery(request_id)
+    await delivery.sign_for()
+    await delivery.send_back("NOT_CONSULTED")
+    with pytest.raises(StateConflict, match="RETURNED"):
+        await units[SECOND].joint.countersign(seen)
+
+
+async def test_a_request_is_answered_once(units: Units) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    joint = units[SECOND].joint
+    seen = await joint.received(request_id, units.directory / "second")
+    # What brings no seal of it over the draft is no answer.
+    for seals in ([], [draft.signatures[LEADER]]):
+        await units.answer(SECOND, request_id, seals)
+    assert await joint.answered(seen) is None
+    first = await joint.countersign(seen)
+    again = await joint.countersign(seen)
+    assert (first.repeated, again.repeated) == (False, True)
+    assert (again.envelope_id, again.accepted_at) == (first.envelope_id, first.accepted_at)
+    assert again == await joint.answered(seen)
+    # Another unit's answer is not ours.
+    of_third = await units[THIRD].joint.received(request_id, units.directory / "third")
+    assert await units[THIRD].joint.answered(of_third) is None
+    # One that was withdrawn does not count.
+    await (await units[SECOND].sent(first.envelope_id)).withdraw(LEADER)
+    assert await joint.answered(seen) is None
+    second = await joint.countersign(seen)
+    assert second.envelope_id != first.envelope_id
+    assert (await units[LEADER].joint.collect(draft.directory)).taken == (SECOND,)
+
+
+async def test_a_seal_counts_though_its_request_was_returned_and_that_is_shown(
+    units: Units,
+) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    for unit in (SECOND, THIRD):
+        await units.seal_by_request(unit, request_id)
+    await (await units[SECOND].delivery(request_id)).send_back("NOT_CONSULTED")
+    collected = await units[LEADER].joint.collect(draft.directory)
+    assert (set(collected.taken), collected.draft.missing) == ({SECOND, THIRD}, ())
+    assert collected.lapsed == (LapsedRequest(SECOND, request_id, State.RETURNED),)
+    assert collected.standing[1].state is State.RETURNED
+
+
+async def test_two_collect_at_once(units: Units, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    for unit in (SECOND, THIRD):
+        await units.seal_by_request(unit, request_id)
+    keep, faster = drafts.add_signature, list[str]()
+
+    def second_best(draft: JointDraft, unit: str, signature: bytes) -> JointDraft:
+        if not faster:  # somebody else keeps the first seal a moment before
+            faster.append(unit)
+            keep(draft, unit, signature)
+        return keep(draft, unit, signature)
+
+    monkeypatch.setattr(seal_answers, "add_signature", second_best)
+    collected = await units[LEADER].joint.collect(draft.directory)
+    assert (collected.draft.missing, collected.not_taken) == ((), ())
+    assert len(collected.taken) == 1
+    assert {*collected.taken, *faster} == {SECOND, THIRD}
+    assert collected.draft == await units[LEADER].joint.open(draft.directory)
+    waiting = [each.title async for each in units[LEADER].inbox()]
+    assert not any(TITLE in title for title in waiting)
+
+
+async def test_an_answer_is_withdrawn_while_answers_are_collected(
+    units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = await units.draft()
+    request_id = await units.request_to(SECOND, draft)
+    answers = {unit: await units.seal_by_request(unit, request_id) for unit in (SECOND, THIRD)}
+    listed = seal_answers._answers
+
+    async def then_withdrawn(*arguments: Any) -> Any:
+        found = await listed(*arguments)
+        await (await units[SECOND].sent(answers[SECOND].envelope_id)).withdraw(LEADER)
+        return found
+
+    monkeypatch.setattr(seal_answers, "_answers", then_withdrawn)
+    collected = await units[LEADER].joint.collect(draft.directory)
+    assert collected.taken == (THIRD,)
+    (lost,) = collected.not_taken
+    assert (lost.envelope_id, lost.sender) == (answers[SECOND].envelope_id, SECOND)
 
 
 async def test_one_refuses_and_is_asked_anew(units: Units) -> None:
@@ -243,7 +462,7 @@ async def test_requests_that_are_not_what_they_seem(units: Units) -> None:
     forged_seal = PartSource(b"noise", "SEAL_DATA")
     other = PartSource(b"another attachment", "ATTACHMENT")
 
-    async def asked(*files: PartSource, by: str = LEADER, to: str = SECOND, **more: Any) -> None:
+    async def is_asked(*files: PartSource, by: str = LEADER, to: str = SECOND, **more: Any) -> None:
         sent = await units[by].send(
             title="会签",
             recipients=[to],
@@ -252,7 +471,7 @@ async def test_requests_that_are_not_what_they_seem(units: Units) -> None:
         )
         await units[to].joint.received(sent.envelope_id, units.directory / sent.envelope_id)
 
-    await asked(manifest, *attached)  # this is how it should be
+    await is_asked(manifest, *attached)  # this is how it should be
     for step, files, more in (
         ("countersign.request", [manifest, *attached], {"business": "DATA"}),
         ("countersign.request", attached, {}),
@@ -266,7 +485,7 @@ async def test_requests_that_are_not_what_they_seem(units: Units) -> None:
         ("countersign.5", [manifest, *attached, forged_seal], {}),
     ):
         with pytest.raises(VerificationFailed) as caught:
-            await asked(*files, **more)
+            await is_asked(*files, **more)
         assert caught.value.attributes["step"] == step
 
 

@@ -44,7 +44,11 @@ def test_by_file(shell: Shell) -> None:
     assert "青财联〔2026〕1号" in unasked.stdout
     assert "--yes" in unasked.stderr
     for unit in (SECOND, THIRD):
+        # A program looks first; nothing is sealed by that.
+        (seen,) = shell.rows("--profile", unit, "countersign", "joint")
+        assert (seen["unit"], seen["sealed"], unit in seen["missing"]) == (unit, False, True)
         (row,) = shell.rows("--profile", unit, "countersign", "joint", "--yes")
+        assert (row["envelope_id"], row["sealed"]) == (seen["envelope_id"], True)
         assert unit in row["sealed_by"]
     (sent,) = shell.rows("--profile", LEADER, "send", "--draft", "joint")
     (again,) = shell.rows("--profile", LEADER, "send", "--draft", "joint")
@@ -68,11 +72,20 @@ def test_through_the_centre(shell: Shell) -> None:
     assert inbox["business"] == "COUNTERSIGN"
 
     answering = ("countersign", "--envelope", request_id)
+    (seen,) = shell.rows("--profile", SECOND, *answering)
+    assert (seen["sealed"], "answer_id" in seen) == (False, False)
     (answer,) = shell.rows("--profile", SECOND, *answering, "--yes")
-    assert answer["request_id"] == request_id
+    assert (answer["sealed"], answer["repeated"]) == (True, False)
+    assert (answer["request_id"], answer["envelope_id"]) == (request_id, row["envelope_id"])
+    assert answer["answer_id"] not in (request_id, row["envelope_id"])
+    # Once is enough, and nothing is asked again.
+    (again,) = shell.rows("--profile", SECOND, *answering)
+    assert again == {**answer, "repeated": True}
+    told = shell.run("--profile", SECOND, *answering).stdout
+    assert f"exchange withdraw {answer['answer_id']}" in told
     assert Path(shell.directory / answer["parts"][0]["path"]).read_bytes() == b"%PDF-1.7"
     shell.run("--profile", THIRD, "receive", request_id)
-    shell.run("--profile", THIRD, "refuse", request_id, "--reason", "NOT_CONSULTED")
+    shell.run("--profile", THIRD, "refuse", request_id, "--code", "NOT_CONSULTED")
 
     (collected,) = shell.rows("--profile", LEADER, "countersign", "joint", "--collect")
     assert (collected["taken"], collected["missing"]) == ([SECOND], [THIRD])
@@ -130,3 +143,33 @@ def test_on_a_terminal_it_asks(shell: Shell, local_centre: LocalCentre, answer: 
 def test_one_thing_at_a_time(shell: Shell, arguments: tuple[str, ...]) -> None:
     (shell.directory / "joint").mkdir()
     shell.run("--profile", LEADER, "countersign", *arguments, code=2)
+
+
+def test_a_foreign_file_is_named_with_what_to_do(shell: Shell) -> None:
+    draft = drafted(shell)
+    (draft / "signatures" / "Thumbs.db").write_bytes(b"x")
+    for arguments in (("send", "--draft", "joint"), ("countersign", "joint", "--collect")):
+        refused = shell.run("--profile", LEADER, *arguments, code=6)
+        assert "Thumbs.db" in refused.stderr
+        assert "emove the file" in refused.stderr
+        assert "Do not seal" not in refused.stderr
+        assert "send it as a new one" not in refused.stderr
+    (draft / "signatures" / "Thumbs.db").unlink()
+    shell.run("--profile", LEADER, "countersign", "joint", "--collect")
+
+
+def test_a_request_that_does_not_stand_is_shown(shell: Shell) -> None:
+    drafted(shell)
+    (row,) = shell.rows("--profile", LEADER, "countersign", "joint", "--request")
+    request_id = row["standing"][1]["request_id"]
+    shell.run("--profile", SECOND, "countersign", "--envelope", request_id, "--yes")
+    shell.run("--profile", SECOND, "return", request_id, "--code", "NOT_CONSULTED")
+    told = shell.run("--profile", LEADER, "--lang", "zh", "countersign", "joint", "--collect")
+    assert f"发出前请向 {SECOND} 确认" in told.stderr
+    shell.run("--profile", THIRD, "receive", request_id)
+    shell.run("--profile", THIRD, "refuse", request_id, "--code", "NOT_CONSULTED")
+    refused = shell.run(
+        *("--profile", THIRD, "countersign", "--envelope", request_id, "--yes"), code=6
+    )
+    assert "does not stand any more" in refused.stderr
+    assert "Do not seal it" in refused.stderr

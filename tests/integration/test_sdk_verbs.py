@@ -9,6 +9,8 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from exchange_client import (
@@ -23,7 +25,7 @@ from exchange_client import (
 )
 from exchange_client.testing import LocalCentre
 
-from document_exchange.errors import NotFound
+from document_exchange.errors import InvalidRequest, NotFound, StateConflict
 
 SENDER, RECIPIENT = "qd-caizheng", "qd-jiaoyu"
 
@@ -151,14 +153,46 @@ async def test_withdrawing_from_several_is_decided_for_each(
     sent = await sent_by(finance, RECIPIENT, "qd-tongji", "qd-zhengfu")
     signed = await signed_for(education, sent.envelope_id)
     outcomes = {each.recipient: each for each in await sent.withdraw_from(text="误发")}
-    late = outcomes.pop(RECIPIENT).conflict
-    assert isinstance(late, Decided)
-    assert late.won.receipt.type is ReceiptType.SIGNED_FOR
-    assert late.won.admission is not None
-    assert late.won.admission.seq == signed.seq
+    conflict = outcomes.pop(RECIPIENT).error
+    assert isinstance(conflict, Decided)
+    assert not conflict.repeated
+    assert conflict.won.receipt.type is ReceiptType.SIGNED_FOR
+    assert conflict.won.admission is not None
+    assert conflict.won.admission.seq == signed.seq
     assert {each.statement and each.statement.state_after for each in outcomes.values()} == {
         State.WITHDRAWN
     }
+    # By default from whom there is anything to withdraw, as the command does.
+    (asked,) = await sent.withdraw_from(request="附件有误")
+    assert asked.recorded().type is ReceiptType.WITHDRAWAL_REQUESTED
+    await signed.grant_withdrawal()
+    with pytest.raises(StateConflict, match="is left for that: 3 WITHDRAWN"):
+        await sent.withdraw_from()
+    # Who is named is tried all the same.
+    (late,) = await sent.withdraw_from("qd-tongji", "又误发")
+    assert isinstance(late.error, Decided)
+    assert late.error.repeated
+    with pytest.raises(Decided):
+        late.recorded()
+
+
+async def test_evidence_is_about_one_recipient_or_several(
+    finance: AsyncClient, tmp_path: Path
+) -> None:
+    sent = await sent_by(finance, RECIPIENT, "qd-tongji", "qd-zhengfu")
+    for recipients, found in (
+        (RECIPIENT, (RECIPIENT,)),
+        ((each for each in (RECIPIENT, "qd-tongji")), (RECIPIENT, "qd-tongji")),
+    ):
+        saved = await finance.evidence(sent.envelope_id, recipients, to=tmp_path / "e.zip")
+        assert saved.report.index is not None
+        assert saved.report.index.recipients == found
+    with pytest.raises(InvalidRequest, match="recipients holds '7'"):
+        await finance.evidence(sent.envelope_id, cast(Any, 7), to=tmp_path / "e.zip")
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(IsADirectoryError, match="directory'"):
+        await finance.evidence(sent.envelope_id, to=tmp_path / "directory")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["directory", "e.zip"]
 
 
 async def test_an_envelope_that_was_sent_elsewhere_is_found_by_its_id_alone(
@@ -202,7 +236,7 @@ PROGRAM = """
                 sent.withdraw("qd-jiaoyu")
             except Decided as late:
                 print(late.won.receipt.type)
-            print([each.conflict is not None for each in sent.withdraw_from()])
+            print([each.error is not None for each in sent.withdraw_from()])
             sent.request_withdrawal("qd-jiaoyu", "附件有误")
             delivery.decline_withdrawal()
             sent.request_withdrawal("qd-jiaoyu", "文号重复")

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ import pytest
 from exchange_client.cli import exchange, main
 from exchange_client.cli.advice_words import ADVICE
 from exchange_client.cli.command import codes_of, report
+from exchange_client.cli.evidence_words import EVIDENCE_ADVICE
+from exchange_client.cli.joint_words import JOINT_ADVICE
+from exchange_client.cli.life_words import LIFE_ADVICE
 from exchange_client.cli.output import Output, as_json, printable
 from exchange_client.cli.tables import draw
 from exchange_client.cli.values import (
@@ -28,7 +32,7 @@ from exchange_client.cli.values import (
     STATES,
     URGENCIES,
 )
-from exchange_client.cli.words import Words, default_language
+from exchange_client.cli.words import DICTIONARIES, Words, default_language
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -138,11 +142,11 @@ def test_a_profile_that_is_not_there_is_no_dead_end(tmp_path: Path, capsys: Capt
 
 
 def test_refusing_with_other_needs_words_before_anything_is_called(capsys: Captured) -> None:
-    arguments = ["refuse", "0121a0c4-5f80-7abc-8def-0123456789ab", "--reason", "other"]
-    for more in ([], ["--text", " "]):
+    arguments = ["refuse", "0121a0c4-5f80-7abc-8def-0123456789ab", "--code", "other"]
+    for more in ([], ["--reason", " "]):
         assert main([*arguments, *more]) == 2
         said = capsys.readouterr().err
-        assert "--text is needed with --reason OTHER" in said
+        assert "--reason is needed with --code OTHER" in said
         assert "exchange refuse --help" in said
 
 
@@ -153,7 +157,7 @@ def test_refusing_with_other_needs_words_before_anything_is_called(capsys: Captu
         (["outbox", "--limit", "-1"], ["--limit"]),
         (["inbox", "--state", "LOST"], ["--state", *State]),
         (["outbox", "--state", "LOST"], ["--state", *State]),
-        (["refuse", "x", "--reason", "LOST"], ["--reason", *ReasonCode]),
+        (["refuse", "x", "--code", "LOST"], ["--code", *ReasonCode]),
         (["send", __file__, "--to", "a", "--title", "t", "--genre", "LOST"], [*Genre]),
         (["send", __file__, "--to", "a", "--title", "t", "--urgency", "LOST"], [*Urgency]),
         (["send", __file__, "--to", "a", "--title", "t", "--category", "LOST"], [*Category]),
@@ -178,7 +182,7 @@ def test_a_missing_choice_lists_the_values_in_one_line(capsys: Captured) -> None
 
 
 def test_a_wrong_choice_is_named_as_it_was_typed(capsys: Captured) -> None:
-    assert main(["refuse", "x", "--reason", "nonsense"]) == 2
+    assert main(["refuse", "x", "--code", "nonsense"]) == 2
     assert "'nonsense'" in capsys.readouterr().err
 
 
@@ -267,6 +271,28 @@ class TestWords:
             assert doing in ("", *exchange.commands)
             assert code.partition(".")[0] in {*BY_CODE, "FILES", "USAGE"}
 
+    def test_no_word_is_in_two_dictionaries(self) -> None:
+        """The later would hide the earlier, in a command that has nothing to do with it."""
+        keys = Counter(key for dictionary in DICTIONARIES for key in dictionary)
+        assert [key for key, count in keys.items() if count > 1] == []
+
+    def test_no_advice_is_given_twice(self) -> None:
+        parts = (EVIDENCE_ADVICE, JOINT_ADVICE, LIFE_ADVICE)
+        keys = Counter(key for part in parts for key in part)
+        assert [key for key, count in keys.items() if count > 1] == []
+        assert all(ADVICE[key] == part[key] for part in parts for key in part)
+
+    @pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL"])
+    @pytest.mark.parametrize("language", ["en", "zh"])
+    def test_who_may_say_it_twice_is_sent_to_look_first(self, code: str, language: str) -> None:
+        """A command forgets its receipt: repeated, it is another statement or document."""
+        codes = codes_of(BY_CODE[code]())
+        for doing in ("urge", "progress", "decline", "withdraw", "offer-again"):
+            assert "exchange track" in Words(language, doing).advice(codes)
+        assert "exchange outbox" in Words(language, "send").advice(codes)
+        for doing in ("sign", "complete", "return", "grant", "refuse", "receive"):
+            assert "exchange" not in Words(language, doing).advice(codes)
+
 
 class TestOutput:
     def test_what_a_terminal_would_obey_is_not_printed(self) -> None:
@@ -347,6 +373,33 @@ class TestTables:
             f"envelope  {ENVELOPE}",
             f"document  {DOC_ID}",
         ]
+
+
+class TestVerify:
+    ROOT = ("--root-fingerprint", "0" * 64)
+
+    @pytest.fixture
+    def bundle(self, tmp_path: Path) -> str:
+        (tmp_path / "e.zip").write_bytes(b"no zip")
+        return str(tmp_path / "e.zip")
+
+    @pytest.mark.parametrize(
+        ("language", "said"),
+        [
+            ("en", "1 steps failed, the first is about .: bundle: readable, safe and known names"),
+            ("zh", "首先涉及 .：证据包：可读，文件名合规"),
+        ],
+    )
+    def test_people_are_told_the_first_failure_in_their_language(
+        self, bundle: str, language: str, said: str, capsys: Captured
+    ) -> None:
+        assert main(["verify", bundle, *self.ROOT, "--lang", language]) == 6
+        assert said in capsys.readouterr().out
+
+    def test_programs_are_told_its_code(self, bundle: str, capsys: Captured) -> None:
+        assert main(["verify", bundle, *self.ROOT, "--json", "--lang", "zh"]) == 6
+        *_, verdict = map(json.loads, capsys.readouterr().out.splitlines())
+        assert (verdict["ok"], verdict["step"], verdict["subject"]) == (False, "bundle", ".")
 
 
 class TestErrors:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from exchange_client import Decided, DeliveryStatus
 from exchange_client.cli import exchange, main, standing
-from exchange_client.cli.command import report
+from exchange_client.cli.command import Settings, report
 from exchange_client.cli.life_words import LIFE_ADVICE, LIFE_WORDS
 from exchange_client.cli.output import Output
+from exchange_client.cli.several import Tally
 from exchange_client.cli.words import Words
 
 from document_exchange import codes, times
@@ -76,6 +77,10 @@ def signed_for(*, admitted: bool) -> VerifiedReceipt:
     return VerifiedReceipt(receipt, admission if admitted else None, NOON)
 
 
+def conflicting(*, repeated: bool) -> None:
+    raise Decided("late", won=signed_for(admitted=True), repeated=repeated)
+
+
 @pytest.mark.parametrize("kind", [State, ReceiptType, DeadlineKind])
 def test_there_is_a_word_for_every_step_state_and_deadline(kind: Iterable[str]) -> None:
     for value in kind:
@@ -114,6 +119,35 @@ class TestConflicts:
         report(Output(Words("en"), as_json=True), conflict)
         assert "won" not in json.loads(capsys.readouterr().err)
 
+    @pytest.mark.parametrize(("language", "said"), [("en", "had been recorded"), ("zh", "此前已")])
+    def test_what_the_own_unit_had_said_before_is_done(
+        self, language: str, said: str, capsys: Captured
+    ) -> None:
+        tally = Tally(Settings(language=language))
+        for repeated in (True, False):
+            with tally.guarded():
+                conflicting(repeated=repeated)
+        shown = capsys.readouterr()
+        assert said in shown.out
+        assert "[STATE_CONFLICT]" in shown.err
+        assert (tally.done, tally.exit_code) == (1, 1)
+
+    def test_programs_learn_that_it_is_a_repetition(self, capsys: Captured) -> None:
+        tally = Tally(Settings(json=True))
+        with tally.guarded():
+            conflicting(repeated=True)
+        assert tally.exit_code == 0
+        assert json.loads(capsys.readouterr().out) == {
+            "envelope_id": ENVELOPE,
+            "recipient": "qd-jiaoyu",
+            "type": "SIGNED_FOR",
+            "state": "SIGNED_FOR",
+            "seq": 2,
+            "by": SEAL,
+            "recorded_at": "2026-11-23T12:00:00.000Z",
+            "repeated": True,
+        }
+
     @pytest.mark.parametrize("language", ["en", "zh"])
     def test_advice_names_a_command_that_is_there_and_the_state_takes(self, language: str) -> None:
         attributes = {"envelope_id": ENVELOPE, "recipient": "qd-jiaoyu"}
@@ -124,7 +158,7 @@ class TestConflicts:
             if state:
                 assert (State(state), VERBS[doing]) not in TRANSITIONS or doing == "refuse"
             told = Words(language, doing).advice(
-                ("STATE_CONFLICT",), attributes={**attributes, "state": state}
+                (rest.partition(".")[0],), attributes={**attributes, "state": state}
             )
             assert told == LIFE_ADVICE[key][language == "zh"].format(**attributes)
             for command in told.split("exchange ")[1:]:
@@ -182,6 +216,14 @@ class TestStanding:
         (["return", ENVELOPE], "--code"),
         (["return", ENVELOPE, "--code", "LOST"], "NOT_OUR_REMIT"),
         (["return", ENVELOPE, "--code", "other", "--reason", " "], "--reason is needed"),
+        (["withdraw", ENVELOPE, "--from", ""], "names no unit"),
+        (["withdraw", ENVELOPE, "--from", ","], "names no unit"),
+        (["refuse", ENVELOPE, "--reason", "DUPLICATE"], "--code"),
+        (["return", ENVELOPE, "--code", "other", "--lang", "zh"], "须同时给出 --reason"),
+        (["refuse", ENVELOPE, "--code", "other", "--lang", "zh"], "须同时给出 --reason"),
+        (["urge", ENVELOPE, "--lang", "zh", "--recipient", ","], "未给出任何单位"),
+        (["inbox", "--open", "--all", "--lang", "zh"], "不能同时使用"),
+        (["receive", ENVELOPE, "--follow", "--lang", "zh"], "接收全部公文"),
         (["offer-again", ENVELOPE], "--recipient"),
         (["withdraw"], "ENVELOPE"),
         (["inbox", "--open", "--all"], "exclude each other"),

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from exchange_client import drafts
 from exchange_client.compose import Draft, Metadata, compose, recipients_of
-from exchange_client.draft_requests import KeptRequest, keep_request, kept_requests
+from exchange_client.draft_requests import KeptRequest, drop_request, keep_request, kept_requests
 from exchange_client.draft_writing import write_draft
 from exchange_client.drafts import JointDraft, check_age, open_draft, seal_draft
 from exchange_client.parts import INLINE_BYTES, PartSource, prepare
@@ -259,7 +259,10 @@ def expired(pki: Pki) -> Any:
         (link(f"signatures/{LEADER}.p7s"), ConfigurationError),
         (pipe("manifest.json"), ConfigurationError),
         (write("manifest.json", b"x" * 2_000_000), ConfigurationError),
-        (write(f"signatures/{SECOND}.p7s", b"x" * 70_000), ConfigurationError),
+        (
+            write(f"signatures/{SECOND}.p7s", b"x" * (signature.MAX_SIGNATURE_BYTES + 1)),
+            ConfigurationError,
+        ),
         (spaced, NotCanonical),
         (changed(title="关于另一件事的通知"), SignatureInvalid),
         (changed(issuers=[SECOND, THIRD]), SignatureRefused),
@@ -328,3 +331,7 @@ async def test_requests_are_kept_for_their_own_draft_alone(
     assert kept_requests(draft, LEADER) == expected
     assert kept_requests(draft, SECOND) == []
     assert drafts.open_draft(draft.directory, pki.trust, NOW) == draft
+    for _ in range(2):  # another process may have dropped it already
+        drop_request(draft, first)
+    assert kept_requests(draft, LEADER) == [second]
+    assert not list(requests.glob(f"{first.envelope_id}*"))

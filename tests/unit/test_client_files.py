@@ -11,11 +11,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from exchange_client.files import MAX_NAME_BYTES, Folder, numbered, safe_name
+from exchange_client.files import MAX_NAME_BYTES, Folder, NameTaken, numbered, safe_name
 from hypothesis import given
 from hypothesis import strategies as st
-
-from document_exchange.errors import ConfigurationError
 
 
 def digest(content: bytes) -> str:
@@ -220,7 +218,7 @@ class TestFolders:
             (base / "parts").write_bytes(b"")
         else:
             (base / "parts").symlink_to(elsewhere)
-        with Folder.open(base) as folder, pytest.raises(ConfigurationError):
+        with Folder.open(base) as folder, pytest.raises(NameTaken):
             folder.folder("parts")
         assert list(elsewhere.iterdir()) == []
 
@@ -245,6 +243,46 @@ class TestFolders:
         with Folder.open(tmp_path) as folder, pytest.raises(InterruptedError):
             interrupted(folder)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_takes_the_name_of_another_whole(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"before")
+        with Folder.existing(tmp_path) as folder, folder.create() as incoming:
+            with incoming.open() as file:
+                file.write(b"......")
+                file.seek(0)
+                file.write(b"after.")
+            assert (tmp_path / "a").read_bytes() == b"before"
+            with incoming.open() as file:
+                assert file.read() == b"after."
+            incoming.replace("a")
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"after."}
+
+    def test_a_directory_is_not_replaced_and_nothing_is_left(self, tmp_path: Path) -> None:
+        (tmp_path / "a").mkdir()
+
+        def replaced(folder: Folder) -> None:
+            with folder.create() as incoming:
+                incoming.replace("a")
+
+        with Folder.existing(tmp_path) as folder, pytest.raises(IsADirectoryError):
+            replaced(folder)
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+    def test_a_directory_that_may_not_be_opened_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        opened = os.open
+
+        def open_(path: str | Path, *arguments: int, **keywords: int) -> int:
+            if path == "document":
+                raise OSError(number, os.strerror(number), path)
+            return opened(path, *arguments, **keywords)
+
+        with Folder.open(tmp_path) as base:
+            monkeypatch.setattr(os, "open", open_)
+            with pytest.raises(NameTaken, match=str(tmp_path / "document")):
+                base.folder("document")
 
     def test_files_are_for_the_owner_alone(self, tmp_path: Path) -> None:
         with Folder.open(tmp_path) as folder, folder.folder("inner") as inner:

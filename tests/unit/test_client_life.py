@@ -20,6 +20,7 @@ from exchange_client import (
     Statement,
     Timing,
 )
+from exchange_client.cli.receive import sign_for
 from exchange_client.kept_receipts import ONCE, KeptReceipts, Saying
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -310,13 +311,51 @@ class TestConflicts:
             sent = await sent_by(sender)
             await (await received_by(recipient, sent.envelope_id)).sign_for()
             (outcome,) = await sent.withdraw_from()
-            assert isinstance(outcome.conflict, Decided)
+            assert isinstance(outcome.error, Decided)
             assert (outcome.recipient, outcome.statement) == (RECIPIENT, None)
             fresh = await sent_by(sender)
-            (outcome,) = await fresh.withdraw_from(RECIPIENT, "误发")
-            assert outcome.conflict is None
+            (outcome,) = await fresh.withdraw_from([RECIPIENT, RECIPIENT], "误发")
+            assert outcome.error is None
             assert outcome.statement is not None
             assert outcome.statement.state_after is State.WITHDRAWN
+
+    async def test_what_would_meet_the_next_one_too_comes_last(
+        self, centre: ScriptedCentre
+    ) -> None:
+        async with finance(centre) as sender:
+            sent = await sent_by(sender, RECIPIENT, "qd-tongji", "qd-zhengfu")
+            centre.faults.lose_answer_of = {"RecordReceipt"}
+            (outcome,) = await sent.withdraw_from([RECIPIENT, "qd-tongji", RECIPIENT])
+        assert outcome.recipient == RECIPIENT
+        assert isinstance(outcome.error, Unavailable)
+        assert len(centre.handed_in) == 1
+
+    @pytest.mark.parametrize(("code", "repeated"), [("DUPLICATE", True), ("NOT_OUR_REMIT", False)])
+    async def test_the_same_by_the_same_unit_is_a_repetition(
+        self, centre: ScriptedCentre, code: str, repeated: bool
+    ) -> None:
+        async with finance(centre) as sender, education(centre) as recipient:
+            sent = await sent_by(sender)
+            await (await received_by(recipient, sent.envelope_id)).refuse("DUPLICATE", "已收过")
+            async with education(centre) as another:  # it has no receipts yet
+                with pytest.raises(Decided) as caught:
+                    await (await another.delivery(sent.envelope_id)).refuse(code)
+            assert caught.value.repeated is repeated
+            with pytest.raises(Decided) as caught:
+                await sent.withdraw(RECIPIENT)
+            assert not caught.value.repeated
+
+    async def test_receiving_goes_on_where_another_has_just_signed(
+        self, centre: ScriptedCentre
+    ) -> None:
+        async with finance(centre) as sender, education(centre) as one, education(centre) as other:
+            signed, withdrawn = await sent_by(sender), await sent_by(sender)
+            late = [await received_by(one, each.envelope_id) for each in (signed, withdrawn)]
+            await (await other.delivery(signed.envelope_id)).sign_for()
+            assert await sign_for(late[0]) == "SIGNED_FOR"
+            await withdrawn.withdraw(RECIPIENT)
+            with pytest.raises(Decided):
+                await sign_for(late[1])
 
 
 class TestWhoMaySay:

@@ -66,7 +66,7 @@ def resized(asked: Manifest, role: PartRole, size: int) -> Manifest:
     ("role", "limit"),
     [
         (PartRole.DATA, manifest.MAX_BYTES),
-        (PartRole.SEAL_DATA, countersign.MAX_SIGNATURE_BYTES),
+        (PartRole.SEAL_DATA, signature.MAX_SIGNATURE_BYTES),
     ],
 )
 def test_what_is_too_large_is_refused_before_it_is_fetched(role: PartRole, limit: int) -> None:

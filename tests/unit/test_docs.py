@@ -139,11 +139,14 @@ def test_every_command_of_the_table_is_there() -> None:
     }
     table = rows(OPERATIONS, "Commands")
     assert len(table) > 10
+    named = set()
     for commands, *_ in table:
         program, _, verbs = commands.strip("`").partition("`")[0].partition(" ")
         for verb in verbs.partition(" --")[0].split(", "):
             name = verb.split()[0]
             assert name == "…" or name in programs[program].commands, commands
+            named.add((program, name))
+    assert {name for program, name in named if program == "exchange"} == set(exchange.commands)
 
 
 def test_the_registry_to_begin_with_is_right(tmp_path: Path) -> None:

@@ -13,6 +13,13 @@ from exchange_client.cli.evidence_words import EVIDENCE_ADVICE
 from exchange_client.cli.joint_words import JOINT_ADVICE
 from exchange_client.cli.life_words import LIFE_ADVICE
 
+_LOOK_INTO_THE_OUTBOX = (
+    "It may have been accepted all the same: look with  exchange outbox  first. Sent again, it is "
+    "another document, unless it is a --draft or has the same --doc-id.",
+    "可能已被受理：请先用 exchange outbox 查看。再次发送即为另一份公文，"
+    "除非使用 --draft 或相同的 --doc-id。",
+)
+
 ADVICE: Mapping[str, tuple[str, str]] = {
     **EVIDENCE_ADVICE,
     **JOINT_ADVICE,
@@ -71,7 +78,9 @@ ADVICE: Mapping[str, tuple[str, str]] = {
         "Do not use it. Refuse it with BAD_SIGNATURE or DIGEST_MISMATCH and tell the operator.",
         "请勿使用。以 BAD_SIGNATURE 或 DIGEST_MISMATCH 拒收，并告知管理员。",
     ),
-    "UNAVAILABLE": ("Try again later; nothing is sent twice.", "请稍后再试；不会重复发送。"),
+    "UNAVAILABLE": ("Try again later.", "请稍后再试。"),
+    "send.UNAVAILABLE": _LOOK_INTO_THE_OUTBOX,
+    "send.INTERNAL": _LOOK_INTO_THE_OUTBOX,
     "INTERNAL": (
         "Try again later; if it stays, give the operator the time of this message.",
         "请稍后再试；如仍失败，请将出错时间告知管理员。",

@@ -15,6 +15,7 @@ from exchange_client.cli.command import DONE, PARTLY, Command, Settings, run, se
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
     from exchange_client.countersigning import CountersignRequest
+    from exchange_client.submit import Submission
 
 
 @click.command(cls=Command)
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="With --envelope: where it goes, into a directory of its own.",
 )
-@click.option("--yes", is_flag=True, help="Seal without being asked.")
+@click.option("--yes", is_flag=True, help="Seal without being asked. Without it --json only shows.")
 @click.pass_context
 def countersign(
     context: click.Context,
@@ -49,16 +50,16 @@ def countersign(
 ) -> int:
     """Seal the draft in DIR, or bring together the seals that it needs 会签.
 
-    Everything in a draft is checked before it is shown, and it is shown before it is sealed.
+    Everything in a draft is checked before it is shown, and it is shown before it is sealed. With
+    --json and without --yes it is shown alone: look at it, then give --yes. A request that was
+    answered already is not answered twice.
     """
+    settings = settings_of(context)
     given = sum((request, collect, envelope is not None))
     if given > 1 or (directory is None) is (envelope is None):
-        raise click.UsageError(
-            "give DIR, DIR --request, DIR --collect, or --envelope ENVELOPE without DIR"
-        )
+        raise click.UsageError(settings.output.words("one_way_to_countersign"))
     if reply_due is not None and not request:
-        raise click.UsageError("--reply-due goes with --request")
-    settings = settings_of(context)
+        raise click.UsageError(settings.output.words("reply_due_is_for_requests"))
     if directory is None:
         return _answer(settings, str(envelope), out, yes)
     if request:
@@ -71,14 +72,18 @@ def _seal(settings: Settings, directory: Path, yes: bool) -> int:
     from exchange_client import drafts
     from exchange_client.profile import Profile
 
-    profile, now = Profile.load(settings.profile), datetime.now(UTC)
-    draft = drafts.open_draft(directory, profile.trust, now)
-    drafts.check_sealable(draft.manifest, draft.signatures, profile.unit, now)
+    profile, looked_at = Profile.load(settings.profile), datetime.now(UTC)
+    draft = drafts.open_draft(directory, profile.trust, looked_at)
+    drafts.check_sealable(draft.manifest, draft.signatures, profile.unit, looked_at)
     signer = profile.require_seal()
-    if not _confirmed(settings, joint_tables.fields_of_draft(draft), profile.unit, yes):
+    row = {**joint_tables.fields_of_draft(draft), "unit": profile.unit, "sealed": False}
+    if _only_shown(settings, row, yes):
+        return DONE
+    if not _confirmed(settings, row, profile.unit, yes):
         return PARTLY
-    sealed = drafts.seal_draft(draft, signer, profile.unit, now)
-    row = {**joint_tables.fields_of_draft(sealed), "unit": profile.unit}
+    # The answer may have taken a while: the seal says when it was made.
+    sealed = drafts.seal_draft(draft, signer, profile.unit, datetime.now(UTC))
+    row = {**joint_tables.fields_of_draft(sealed), "unit": profile.unit, "sealed": True}
     settings.output.row(row, "sealed_by_file")
     return DONE
 
@@ -87,18 +92,34 @@ def _answer(settings: Settings, envelope: str, out: Path, yes: bool) -> int:
     """Through the centre, as the unit that is asked."""
     unit = ""
 
-    async def look(client: AsyncClient) -> CountersignRequest:
+    async def look(client: AsyncClient) -> tuple[CountersignRequest, Submission | None]:
         nonlocal unit
         unit = client.unit_id
-        return await client.joint.received(envelope, out)
+        request = await client.joint.received(envelope, out)
+        return request, await client.joint.answered(request)
 
-    asked = run(settings, look)
+    asked, answer = run(settings, look)
     fields = joint_tables.fields_of(asked.manifest, asked.sealed_by, asked.send_by, asked.parts)
-    if not _confirmed(settings, fields, unit, yes):
+    row = {**fields, "unit": unit, "request_id": envelope, "sealed": False}
+    if answer is not None:
+        return _answered(settings, row, answer)
+    if _only_shown(settings, row, yes):
+        return DONE
+    if not _confirmed(settings, row, unit, yes):
         return PARTLY
-    answer = run(settings, lambda client: client.joint.countersign(asked))
-    row = {**fields, "unit": unit, "draft_id": fields["envelope_id"], "request_id": envelope}
-    settings.output.row({**row, "envelope_id": answer.envelope_id}, "sealed_by_answer")
+    return _answered(settings, row, run(settings, lambda client: client.joint.countersign(asked)))
+
+
+def _answered(settings: Settings, row: dict[str, Any], answer: Submission) -> int:
+    """Say with what a request was answered, now or earlier."""
+    more = {
+        "sealed": True,
+        "answer_id": answer.envelope_id,
+        "answered_at": answer.accepted_at,
+        "repeated": answer.repeated,
+    }
+    sentence = "answered_before" if answer.repeated else "sealed_by_answer"
+    settings.output.row({**row, **more}, sentence)
     return DONE
 
 
@@ -122,13 +143,29 @@ def _collect(settings: Settings, directory: Path) -> int:
     collected = run(settings, lambda client: client.joint.collect(directory))
     fields = joint_tables.fields_of_draft(collected.draft)
     fields["taken"] = list(collected.taken)
+    fields["lapsed"] = [
+        {"unit": each.unit, "request_id": each.envelope_id, "state": each.state.value}
+        for each in collected.lapsed
+    ]
     joint_tables.show_standing(settings, fields, collected.standing)
     for each in collected.not_taken:
         settings.output.notice(
             "answer_not_taken", envelope_id=each.envelope_id, sender=each.sender, why=each.why
         )
+    for lapsed in collected.lapsed:
+        settings.output.notice(
+            "request_lapsed", unit=lapsed.unit, request_id=lapsed.envelope_id, state=lapsed.state
+        )
     joint_tables.advise(settings, directory, collected.draft.missing)
     return PARTLY if collected.not_taken else DONE
+
+
+def _only_shown(settings: Settings, row: dict[str, Any], yes: bool) -> bool:
+    """Show a program, which can't be asked, what it would seal; whether that is all."""
+    if yes or not settings.json:
+        return False
+    settings.output.row(row, "")
+    return True
 
 
 def _confirmed(settings: Settings, fields: dict[str, Any], unit: str, yes: bool) -> bool:
@@ -136,8 +173,8 @@ def _confirmed(settings: Settings, fields: dict[str, Any], unit: str, yes: bool)
     joint_tables.show(settings, fields)
     if yes:
         return True
-    if settings.json or not sys.stdin.isatty():
-        raise click.UsageError("there is nobody to ask: look at the draft, then give --yes")
+    if not sys.stdin.isatty():
+        raise click.UsageError(settings.output.words("nobody_to_ask"))
     wanted = click.confirm(settings.output.words("seal_it", unit=unit), err=True)
     if not wanted:
         settings.output.notice("not_sealed")

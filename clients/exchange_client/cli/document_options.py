@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from exchange_client.cli.values import CATEGORIES, DIRECTIONS, GENRES, URGENCIES, OneOf
+from exchange_client.cli.words import Words
 
 _METADATA: tuple[tuple[str, str], ...] = (
     ("genre", "NOTICE, LETTER, REPORT, REQUEST, REPLY, ... 文种. Default: by direction."),
@@ -104,8 +105,8 @@ def given_of(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, ())}
 
 
-def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
-    """What ``AsyncClient.send`` takes for these options.
+def arguments_of(options: dict[str, Any], words: Words) -> dict[str, Any]:
+    """What ``AsyncClient.send`` takes for these options; ``words`` say what is missing.
 
     Raises:
         click.UsageError: one that is needed is missing.
@@ -114,14 +115,12 @@ def arguments_of(options: dict[str, Any]) -> dict[str, Any]:
     given = given_of(options)
     files, title = given.pop("files", ()), given.pop("title", None)
     if not files:
-        raise click.UsageError("FILES are needed: the first is the body of the document")
+        raise click.UsageError(words("files_needed"))
     if title is None:
-        raise click.UsageError("--title is needed")
+        raise click.UsageError(words("title_needed"))
     recipients = _recipients(given.pop("to", ()))
     if not recipients and not any(name in given for name in _ADDRESSING):
-        raise click.UsageError(
-            "--to is needed, unless --reply-to, --supersedes or --voids says who it is for"
-        )
+        raise click.UsageError(words("recipients_needed"))
     copies = [name for name in _recipients(given.pop("cc", ())) if name not in recipients]
     from exchange_client.profile import Profile
 

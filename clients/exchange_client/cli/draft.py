@@ -30,7 +30,7 @@ def draft(context: click.Context, /, out: Path, **options: Any) -> None:
     unit's seal is on it, if it is one of them; the others' come with  exchange countersign.
     """
     settings = settings_of(context)
-    arguments = arguments_of(options)
+    arguments = arguments_of(options, settings.output.words)
     made = run(settings, lambda client: client.joint.draft(out, **arguments))
     fields = joint_tables.fields_of_draft(made)
     if settings.json:

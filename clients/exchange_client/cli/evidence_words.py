@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
     "subject": ("about", "对象"),
-    # Verdicts; PASSED and FAILED are there already
-    "SKIPPED": ("not checked", "未检查"),
+    # A verdict; the others are those of doctor and of self-tests
     "NOTE": ("note", "提示"),
     # Steps
     "evidence_bundle": ("bundle: readable, safe and known names", "证据包：可读，文件名合规"),
@@ -39,8 +38,8 @@ EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
     "evidence_digests": ("without content", "不含正文附件"),
     "evidence_parts_too": ("with content", "含正文附件"),
     "evidence_fails": (
-        "THE EVIDENCE DOES NOT HOLD: {failed} steps failed, first {step} of {subject}",
-        "证据不成立：{failed} 个步骤不通过，首先是 {subject} 的 {step}",
+        "THE EVIDENCE DOES NOT HOLD: {failed} steps failed, the first is about {subject}: {step}",
+        "证据不成立：{failed} 个步骤不通过，首先涉及 {subject}：{step}",
     ),
     "where_is_the_fingerprint": (
         "--root-fingerprint is missing: the SHA-256 of the exchange's root certificate, 64 hex "

@@ -8,13 +8,12 @@ import click
 
 from exchange_client.cli import standing
 from exchange_client.cli.command import Command, run, settings_of
-from exchange_client.cli.values import STATES, OneOf
+from exchange_client.cli.values import OPEN_STATES, STATES, OneOf
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
     from exchange_client.delivery_view import DeliveryView
 
-_OPEN = ("PENDING", "DELIVERED", "SIGNED_FOR")
 _COLUMNS = ("envelope_id", "state", "urgency", "sender", "number", "title", "accepted_at")
 
 limit_option = click.option(
@@ -51,11 +50,11 @@ def inbox(
     Newest first; by default those that wait for you. Where there is any: what is due next, what
     is overdue, what its sender asks to withdraw, and what was replaced by which envelope.
     """
-    if sum(map(bool, (states, to_do, everything))) > 1:
-        raise click.UsageError("--all, --open and --state exclude each other")
     settings = settings_of(context)
+    if sum(map(bool, (states, to_do, everything))) > 1:
+        raise click.UsageError(settings.output.words("one_choice_of_states"))
     if to_do:
-        states = _OPEN
+        states = OPEN_STATES
     rows, more = run(settings, lambda client: _rows(client, states, everything, limit))
     if not settings.json:
         rows = [standing.with_notes(row) for row in rows]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from exchange_client.seal_requests import IssuerStanding
     from exchange_client.store import ReceivedPart
 
-_PART_COLUMNS = ("role", "filename", "size_bytes", "path")
-_ISSUER_COLUMNS = ("issuer", "sealed", "state", "reason_code", "reason", "request_id")
+_PART_COLUMNS = ("part_role", "filename", "size_bytes", "path")
+_ISSUER_COLUMNS = ("issuer", "sealed", "state", "reason_code", "reason", "countersign_request")
 
 
 def fields_of(
@@ -57,7 +57,8 @@ def show(settings: Settings, fields: dict[str, Any]) -> None:
     """Show people a draft; programs get ``fields`` with the result."""
     if not settings.json:
         rows = [
-            {**each, "role": settings.output.words(str(each["role"]))} for each in fields["parts"]
+            {**each, "part_role": settings.output.words(str(each["role"]))}
+            for each in fields["parts"]
         ]
         settings.output.row({**fields, "parts": ""}, "joint_draft")
         settings.output.table(rows, _PART_COLUMNS)
@@ -81,7 +82,16 @@ def show_standing(
     if settings.json:
         settings.output.row({**fields, "standing": rows}, "")
     else:
-        settings.output.table(rows, _ISSUER_COLUMNS)
+        words = settings.output.words
+        shown = [
+            {
+                **row,
+                "sealed": words("has_sealed" if row["sealed"] else "has_not_sealed"),
+                "countersign_request": row["request_id"],
+            }
+            for row in rows
+        ]
+        settings.output.table(shown, _ISSUER_COLUMNS)
 
 
 def advise(settings: Settings, directory: Path, missing: Sequence[str]) -> None:

@@ -42,6 +42,11 @@ LIFE_WORDS: Mapping[str, tuple[str, str]] = {
         "{type}: envelope {envelope_id}, recipient {recipient}, no. {seq}, {recorded_at}",
         "{type}：信封 {envelope_id}，收文单位 {recipient}，序号 {seq}，{recorded_at}",
     ),
+    "recorded_before": (
+        "had been recorded before: {type}: envelope {envelope_id}, recipient {recipient}, "
+        "no. {seq}, {recorded_at}",
+        "此前已记录：{type}：信封 {envelope_id}，收文单位 {recipient}，序号 {seq}，{recorded_at}",
+    ),
     "won": (
         "recorded before: {type} by {by}, no. {seq}, {recorded_at}; verified",
         "此前已记录：{type}，签署者 {by}，序号 {seq}，{recorded_at}；已验证",
@@ -53,6 +58,17 @@ LIFE_WORDS: Mapping[str, tuple[str, str]] = {
     "seen": (
         "noted up to no. {seq}: {state}, envelope {envelope_id}, recipient {recipient}",
         "已阅至序号 {seq}：{state}，信封 {envelope_id}，收文单位 {recipient}",
+    ),
+    # Wrong usage
+    "reason_needed": ("--reason is needed with --code OTHER", "--code OTHER 须同时给出 --reason"),
+    "nobody_named": ("it names no unit", "未给出任何单位"),
+    "follow_takes_all": (
+        "--follow takes everything: name no ENVELOPE",
+        "--follow 接收全部公文，不能同时指定信封编号",
+    ),
+    "one_choice_of_states": (
+        "--all, --open and --state exclude each other",
+        "--all、--open 和 --state 不能同时使用",
     ),
 }
 
@@ -69,7 +85,19 @@ _NOT_REQUESTED = (
     "来文单位没有待答复的撤回申请；请用 exchange track {envelope_id} 查看。",
 )
 
+_LOOK_FIRST = (
+    "It may have been recorded all the same: look with  exchange track ENVELOPE  first, and repeat "
+    "it only if it is not there.",
+    "可能已被记录：请先用 exchange track 信封编号 查看，确无记录再重复操作。",
+)
+"""For what may be recorded twice. A single command forgets its receipt, so it can't hand it in."""
+
 LIFE_ADVICE: Mapping[str, tuple[str, str]] = {
+    **{
+        f"{doing}.{code}": _LOOK_FIRST
+        for doing in ("progress", "decline", "withdraw", "urge", "offer-again")
+        for code in ("UNAVAILABLE", "INTERNAL")
+    },
     "sign.STATE_CONFLICT.state=PENDING": _RECEIVE_FIRST,
     "refuse.STATE_CONFLICT.state=PENDING": _RECEIVE_FIRST,
     "refuse.STATE_CONFLICT.state=SIGNED_FOR": (
@@ -82,8 +110,8 @@ LIFE_ADVICE: Mapping[str, tuple[str, str]] = {
     "complete.STATE_CONFLICT.state=DELIVERED": _SIGN_FIRST,
     "return.STATE_CONFLICT.state=PENDING": _RECEIVE_FIRST,
     "return.STATE_CONFLICT.state=DELIVERED": (
-        "It was not signed for: refuse it with  exchange refuse {envelope_id} --reason CODE.",
-        "尚未签收：请用 exchange refuse {envelope_id} --reason CODE 拒收。",
+        "It was not signed for: refuse it with  exchange refuse {envelope_id} --code CODE.",
+        "尚未签收：请用 exchange refuse {envelope_id} --code CODE 拒收。",
     ),
     "grant.STATE_CONFLICT": _NOT_REQUESTED,
     "decline.STATE_CONFLICT": _NOT_REQUESTED,

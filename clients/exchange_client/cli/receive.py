@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from document_exchange.errors import StateConflict
 from exchange_client.cli.command import Command, Settings, run, settings_of
 from exchange_client.cli.inbox import row_of
-from exchange_client.cli.several import Tally
+from exchange_client.cli.several import Tally, recorded_before
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
@@ -46,9 +47,9 @@ def receive(
     Everything is verified before it gets a name on disk; the centre is told only when all of a
     document is there. Nothing is overwritten, and repeating is safe.
     """
-    if envelopes and follow:
-        raise click.UsageError("--follow takes everything: name no ENVELOPE")
     settings = settings_of(context)
+    if envelopes and follow:
+        raise click.UsageError(settings.output.words("follow_takes_all"))
     taking = _Taking(settings, out, sign, Tally(settings))
     return run(settings, lambda client: taking.take_all(client, envelopes, follow))
 
@@ -97,11 +98,13 @@ class _Taking:
             document = await delivery.download(self.out)
         except OSError as error:  # names what is inside by its last part alone
             raise OSError(error.errno, error.strerror, str(self.out.absolute())) from error
-        if self.sign and delivery.state.value == "DELIVERED":
-            await delivery.sign_for()
+        state = delivery.state.value
+        if self.sign and state == "DELIVERED":
+            state = await sign_for(delivery)
         self.tally.done += 1
         row = {
             **row_of(delivery),
+            "state": state,
             "directory": str(document.directory),
             "parts": [
                 {
@@ -114,3 +117,13 @@ class _Taking:
             ],
         }
         self.settings.output.row(row, "received")
+
+
+async def sign_for(delivery: AsyncDelivery) -> str:
+    """Unless somebody else of the unit has just done so; the state after it."""
+    try:
+        await delivery.sign_for()
+    except StateConflict as conflict:
+        if recorded_before(conflict) is None:
+            raise
+    return "SIGNED_FOR"

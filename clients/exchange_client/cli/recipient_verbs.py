@@ -1,6 +1,6 @@
-"""What a recipient says of deliveries: ``sign``, ``progress``, ``complete``, ``return``, ...
+"""What a recipient says of deliveries: ``sign``, ``refuse``, ``progress``, ``complete``, ...
 
-Each under the unit's seal, with the centre's admission verified. ``refuse`` has its own module.
+Each under the unit's seal, with the centre's admission verified.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _envelopes = click.argument("envelopes", nargs=-1, required=True, metavar="ENVELOPE...")
 _reason = click.option("--reason", metavar="TEXT", help="In words.")
+_reason_of_code = click.option(
+    "--reason", metavar="TEXT", help="In words; required with --code OTHER."
+)
+
+
+def _check_words(context: click.Context, code: str, reason: str | None) -> None:
+    if code == "OTHER" and not (reason or "").strip():
+        raise click.UsageError(settings_of(context).output.words("reason_needed"))
 
 
 def _each(
@@ -53,6 +61,23 @@ def sign(context: click.Context, envelopes: tuple[str, ...]) -> int:
 
 
 @click.command(cls=Command)
+@_envelopes
+@click.option("--code", required=True, type=OneOf(REASONS), help="Why they are refused.")
+@_reason_of_code
+@click.pass_context
+def refuse(
+    context: click.Context, envelopes: tuple[str, ...], code: str, reason: str | None
+) -> int:
+    """Refuse ENVELOPEs 拒收 with a reason.
+
+    They must have been received, unless they do not verify; once signed for, `exchange return`
+    them.
+    """
+    _check_words(context, code, reason)
+    return _each(context, envelopes, lambda delivery: delivery.refuse(code, reason))
+
+
+@click.command(cls=Command)
 @click.argument("envelope")
 @click.argument("text")
 @click.pass_context
@@ -79,7 +104,7 @@ def complete(context: click.Context, envelopes: tuple[str, ...], reason: str | N
 @click.command("return", cls=Command)
 @_envelopes
 @click.option("--code", required=True, type=OneOf(REASONS), help="Why they are returned.")
-@click.option("--reason", metavar="TEXT", help="In words; required with OTHER.")
+@_reason_of_code
 @click.pass_context
 def send_back(
     context: click.Context, envelopes: tuple[str, ...], code: str, reason: str | None
@@ -88,8 +113,7 @@ def send_back(
 
     They must have been signed for; before that, `exchange refuse` them.
     """
-    if code == "OTHER" and not (reason or "").strip():
-        raise click.UsageError("--reason is needed with --code OTHER")
+    _check_words(context, code, reason)
     return _each(context, envelopes, lambda delivery: delivery.send_back(code, reason))
 
 

@@ -31,10 +31,10 @@ def send(context: click.Context, /, draft: Path | None, **options: Any) -> None:
     Returns when the centre has it durably. Safe to interrupt: a document is accepted whole or
     not at all.
     """
-    if draft is not None and given_of(options):
-        raise click.UsageError("--draft has all of the document: give nothing else")
     settings = settings_of(context)
-    arguments = arguments_of(options) if draft is None else {}
+    if draft is not None and given_of(options):
+        raise click.UsageError(settings.output.words("draft_is_whole"))
+    arguments = arguments_of(options, settings.output.words) if draft is None else {}
 
     async def work(client: AsyncClient) -> Submission:
         return await (client.joint.send(draft) if draft else _send(client, arguments))

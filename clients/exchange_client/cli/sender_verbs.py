@@ -5,26 +5,17 @@ Each under the unit's seal, with the centre's admission verified.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from document_exchange.errors import StateConflict
 from exchange_client.cli.command import Command, run, settings_of
 from exchange_client.cli.several import Tally
 
 if TYPE_CHECKING:
     from exchange_client.client import AsyncClient
-    from exchange_client.evidence import Statement
     from exchange_client.sent import AsyncSent
-
-_EVERYBODY = "all"
-_OPEN = ("PENDING", "DELIVERED", "SIGNED_FOR")
-_WITHDRAWABLE = (*_OPEN, "COMPLETED")
-"""Where the document is with its recipient, or may come to it; a refusal is worth knowing."""
-_REFUSED = ("REFUSED",)
 
 _envelopes = click.argument("envelopes", nargs=-1, required=True, metavar="ENVELOPE...")
 _reason = click.option("--reason", metavar="TEXT", help="In words.")
@@ -37,8 +28,17 @@ def _recipients_option(name: str, text: str, *, required: bool = False) -> Calla
         multiple=True,
         required=required,
         metavar="UNIT",
+        callback=_units,
         help=f"{text} Several with commas; may be repeated.",
     )
+
+
+def _units(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The recipients that were named, each once; naming nobody does not mean everybody."""
+    names = tuple(dict.fromkeys(name for several in given for name in several.split(",") if name))
+    if given and not names:
+        raise click.BadParameter(settings_of(context).output.words("nobody_named"))
+    return names
 
 
 @click.command(cls=Command)
@@ -66,15 +66,12 @@ def withdraw(
     --request, and the recipient grants or declines.
     """
 
-    async def say(sent: AsyncSent, recipient: str) -> Statement:
-        try:
-            return await sent.withdraw(recipient, reason)
-        except StateConflict as conflict:
-            if request is None or conflict.attributes.get("state") != "SIGNED_FOR":
-                raise
-        return await sent.request_withdrawal(recipient, request)
+    async def say(sent: AsyncSent, tally: Tally) -> None:
+        for withdrawal in await sent.withdraw_from(recipients or None, reason, request):
+            with tally.guarded():
+                tally.recorded(withdrawal.recorded())
 
-    return _Each(recipients, _WITHDRAWABLE).run(context, envelopes, say)
+    return _each(context, envelopes, say)
 
 
 @click.command(cls=Command)
@@ -90,10 +87,14 @@ def urge(
 ) -> int:
     """Urge the recipients 催办 of ENVELOPEs that your unit sent."""
 
-    async def say(sent: AsyncSent, recipient: str) -> Statement:
-        return await sent.urge(recipient, reason)
+    async def say(sent: AsyncSent, tally: Tally) -> None:
+        from exchange_client.model import OPEN
 
-    return _Each(recipients, _OPEN).run(context, envelopes, say)
+        for recipient in recipients or await sent.standing_at(OPEN):
+            with tally.guarded():
+                tally.recorded(await sent.urge(recipient, reason))
+
+    return _each(context, envelopes, say)
 
 
 @click.command("offer-again", cls=Command)
@@ -112,57 +113,27 @@ def offer_again(
     For other recipients, send a new document with --refers-to.
     """
 
-    async def say(sent: AsyncSent, recipient: str) -> Statement:
-        return await sent.offer_again(recipient, reason)
+    async def say(sent: AsyncSent, tally: Tally) -> None:
+        for recipient in recipients:
+            with tally.guarded():
+                tally.recorded(await sent.offer_again(recipient, reason))
 
-    return _Each(recipients, _REFUSED).run(context, envelopes, say)
+    return _each(context, envelopes, say)
 
 
-class _Each:
-    """Says the same of each envelope to each of its recipients that it is for."""
+def _each(
+    context: click.Context,
+    envelopes: tuple[str, ...],
+    say: Callable[[AsyncSent, Tally], Awaitable[None]],
+) -> int:
+    """Say it of each envelope; the exit code: 0, or 1 if some failed, or the first failure's."""
+    settings = settings_of(context)
 
-    def __init__(self, given: tuple[str, ...], concerned: tuple[str, ...]) -> None:
-        """``given``: recipients; none, or "all": those whose delivery is in a state ``concerned``.
+    async def say_all(client: AsyncClient) -> int:
+        tally = Tally(settings)
+        for envelope_id in dict.fromkeys(envelopes):
+            with tally.guarded():
+                await say(await client.sent(envelope_id), tally)
+        return tally.exit_code
 
-        Who is named is always tried: a refusal then says what came first.
-        """
-        names = (name for several in given for name in several.split(",") if name)
-        self._given = tuple(dict.fromkeys(names))
-        self._concerned = concerned
-
-    def run(
-        self,
-        context: click.Context,
-        envelopes: tuple[str, ...],
-        say: Callable[[AsyncSent, str], Awaitable[Statement]],
-    ) -> int:
-        """The exit code: 0, or 1 if some failed, or the first failure's if all did."""
-        settings = settings_of(context)
-
-        async def say_all(client: AsyncClient) -> int:
-            tally = Tally(settings)
-            for envelope_id in dict.fromkeys(envelopes):
-                with tally.guarded():
-                    sent = await client.sent(envelope_id)
-                    for recipient in await self._recipients(sent):
-                        with tally.guarded():
-                            tally.recorded(await say(sent, recipient))
-            return tally.exit_code
-
-        return run(settings, say_all)
-
-    async def _recipients(self, sent: AsyncSent) -> Sequence[str]:
-        if self._given and self._given != (_EVERYBODY,):
-            return self._given
-        if len(sent.recipients) == 1:
-            return sent.recipients
-        states = {each.recipient: each.state.value for each in (await sent.track()).deliveries}
-        found = [recipient for recipient in states if states[recipient] in self._concerned]
-        if not found:
-            counts = Counter(states.values()).items()
-            raise StateConflict(
-                f"no recipient of envelope {sent.envelope_id} is left for that: "
-                + ", ".join(f"{count} {state}" for state, count in counts),
-                envelope_id=sent.envelope_id,
-            )
-        return found
+    return run(settings, say_all)

@@ -14,12 +14,14 @@ from document_exchange.errors import (
     Unauthenticated,
 )
 from exchange_client.cli.command import DONE, PARTLY, Settings, report
+from exchange_client.files import NameTaken
 
 if TYPE_CHECKING:
+    from document_exchange.verification import VerifiedReceipt
     from exchange_client.evidence import Statement
 
 ENDING = (ConfigurationError, Unauthenticated, NotPermitted)
-"""Errors that the next one would meet just the same."""
+"""Errors that the next one would meet just the same; but a name is taken for one alone."""
 
 
 @dataclass(slots=True)
@@ -37,32 +39,50 @@ class Tally:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Around one of them: a failure that concerns it alone is told, and the next may follow."""
+        """Around one of them: a failure that concerns it alone is told, and the next may follow.
+
+        That just this had been recorded before is none: then it is shown, and done.
+        """
         try:
             yield
-        except ENDING:
-            raise
         except ExchangeError as error:
+            if isinstance(error, ENDING) and not isinstance(error, NameTaken):
+                raise
+            if (before := recorded_before(error)) is not None:
+                self._show(before, repeated=True)
+                return
             exit_code = report(self.settings.output, error)
             self.first_failure = self.first_failure or exit_code
 
     def recorded(self, statement: Statement) -> None:
         """One of them was recorded: show it."""
+        self._show(statement, repeated=False)
+
+    def _show(self, recorded: Statement | VerifiedReceipt, *, repeated: bool) -> None:
         self.done += 1
-        self.settings.output.row(recorded_row(statement), "recorded")
+        row = recorded_row(recorded) | {"repeated": repeated}
+        self.settings.output.row(row, "recorded_before" if repeated else "recorded")
 
 
-def recorded_row(statement: Statement) -> dict[str, Any]:
+def recorded_before(error: ExchangeError) -> VerifiedReceipt | None:
+    """What the own unit had recorded before, if ``error`` is that it can't be said twice."""
+    from exchange_client.decided import Decided
+
+    return error.won if isinstance(error, Decided) and error.repeated else None
+
+
+def recorded_row(recorded: Statement | VerifiedReceipt) -> dict[str, Any]:
     """A statement as the verbs show it, by field name, without what it has not."""
-    receipt, state = statement.receipt, statement.state_after
+    receipt = recorded.receipt
+    effect = recorded.admission or receipt
     row = {
         "envelope_id": receipt.envelope_id,
         "recipient": receipt.recipient,
-        "type": statement.type.value,
-        "state": state.value if state is not None else None,
-        "seq": statement.seq,
-        "by": statement.by,
-        "recorded_at": statement.recorded_at,
+        "type": receipt.type.value,
+        "state": effect.state_after.value if effect.state_after is not None else None,
+        "seq": effect.seq,
+        "by": receipt.by,
+        "recorded_at": recorded.recorded_at,
         "reason_code": receipt.reason_code.value if receipt.reason_code is not None else None,
         "reason": receipt.reason,
     }

@@ -20,6 +20,8 @@ STATES = (
     "WITHDRAWN",
     "EXPIRED",
 )
+OPEN_STATES = ("PENDING", "DELIVERED", "SIGNED_FOR")
+"""In which the recipient still has something to do."""
 REASONS = (
     "NOT_OUR_REMIT",
     "RULE_VIOLATION",

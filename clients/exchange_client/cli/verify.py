@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from exchange_client.cli.command import DONE, Command, settings_of
+from exchange_client.cli.command import DONE, REFUSED, Command, settings_of
 from exchange_client.cli.output import Output
 
 if TYPE_CHECKING:
     from document_exchange.evidence_report import Finding, Report
-
-REFUSED = 6
 
 _COLUMNS = ("check", "verdict", "subject", "detail")
 
@@ -73,10 +71,11 @@ def _conclude(output: Output, report: Report, root: str) -> None:
     failed = [found for found in report.findings if not found.ok]
     first = report.first_failure or (failed[0] if failed else None)
     index = report.index
+    step = first.step.value if first else None
     row: dict[str, Any] = {
         "ok": report.ok,
         "failed": len(failed),
-        "step": first.step.value if first else None,
+        "step": step if output.as_json or step is None else output.words(f"evidence_{step}"),
         "subject": first.subject if first else None,
         "envelope_id": index.envelope_id if index else None,
         "made_at": times.parse_time(index.made_at) if index else None,

@@ -18,13 +18,7 @@ LANGUAGES = ("en", "zh")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 # Each entry: English, Chinese.
-_WORDS: Mapping[str, tuple[str, str]] = {
-    **ADMIN_WORDS,
-    **CORRESPONDENCE_WORDS,
-    **ENROLMENT_WORDS,
-    **EVIDENCE_WORDS,
-    **JOINT_WORDS,
-    **LIFE_WORDS,
+_GENERAL_WORDS: Mapping[str, tuple[str, str]] = {
     # Headers
     "envelope_id": ("envelope", "信封编号"),
     "state": ("state", "状态"),
@@ -116,6 +110,19 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "全部签名均已验证，根证书 {root}",
     ),
 }
+
+DICTIONARIES = (
+    _GENERAL_WORDS,
+    ADMIN_WORDS,
+    CORRESPONDENCE_WORDS,
+    ENROLMENT_WORDS,
+    EVIDENCE_WORDS,
+    JOINT_WORDS,
+    LIFE_WORDS,
+)
+"""No key is in two of them: each command gets its words by key alone."""
+
+_WORDS = {key: entry for words in DICTIONARIES for key, entry in words.items()}
 
 
 def default_language() -> str:
