@@ -57,7 +57,7 @@ ifeq ($(ARGS),)
 	@# Integration tests wait more than they work, so two halves of about equal length run at once.
 	@mkdir -p .cache
 	@$(PY) -m pytest -q tests/unit tests/property tests/contract tests/fault \
-		tests/integration/test_[a-d]*.py \
+		tests/integration/deadlines tests/integration/test_[a-d]*.py \
 		> .cache/pytest.log 2>&1 & others=$$!; trap "kill $$others 2> /dev/null || true" EXIT; \
 	failed=0; \
 	$(PY) -m pytest tests/integration/test_[!a-d]*.py || failed=1; \

@@ -10,9 +10,11 @@ from exchange_server import positions
 from exchange_server.positions import Positions
 from exchange_server.values import DeliveryPosition
 
+NOW = system_clock()
+
 
 def position(envelope_id: str, state: State = State.PENDING, seq: int = 0) -> DeliveryPosition:
-    return DeliveryPosition(envelope_id, "r", "s", state, seq, "00" * 32, system_clock())
+    return DeliveryPosition(envelope_id, "r", "s", state, seq, "00" * 32, NOW)
 
 
 def test_a_position_is_given_once() -> None:

@@ -7,7 +7,6 @@ one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,12 +26,9 @@ from tests.deadlines_for_tests import (
     Bench,
     Holding,
     Meanwhile,
-    a_bench,
     a_server,
     asking_for_a_reply,
-    idle_centre,
     sign,
-    three_databases,
 )
 from tests.life_for_tests import trust_of, verified
 from tests.real_centre import RECIPIENT, SENDER, now
@@ -41,24 +37,6 @@ from tests.rivals import overtaken, rival
 R = ReceiptType
 SIGN_FOR, REPLY = DeadlineKind.SIGN_FOR, DeadlineKind.REPLY
 COPIED = "qd-tongji"
-
-
-@pytest.fixture(scope="module")
-def local_centre() -> Iterator[LocalCentre]:
-    with idle_centre() as centre:
-        yield centre
-
-
-@pytest.fixture
-async def databases(local_centre: LocalCentre) -> AsyncIterator[list[Database]]:
-    async with three_databases(local_centre) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def bench(local_centre: LocalCentre, databases: list[Database]) -> AsyncIterator[Bench]:
-    async with a_bench(local_centre, databases) as made:
-        yield made
 
 
 async def test_both_sides_see_at_once_what_one_process_says(

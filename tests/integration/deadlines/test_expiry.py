@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
-import pytest
 import structlog
-from exchange_client.testing import LocalCentre
 
 from document_exchange.receipt import DeadlineKind, ReceiptType, State
-from exchange_runtime.database import Database
 from exchange_server.expiry import Expiry
 from exchange_server.reminders import AT_ONCE
 from tests.clerk_for_tests import short_lived_unit
 from tests.deadlines_for_tests import (
     Bench,
-    a_bench,
     a_server,
-    idle_centre,
     not_recorded,
-    three_databases,
 )
 from tests.life_for_tests import trust_of, verified
 from tests.real_centre import RECIPIENT, SENDER, CentreInside
 
 R = ReceiptType
 SIGN_FOR = DeadlineKind.SIGN_FOR
-
-
-@pytest.fixture(scope="module")
-def local_centre() -> Iterator[LocalCentre]:
-    with idle_centre() as centre:
-        yield centre
-
-
-@pytest.fixture
-async def databases(local_centre: LocalCentre) -> AsyncIterator[list[Database]]:
-    async with three_databases(local_centre) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def bench(local_centre: LocalCentre, databases: list[Database]) -> AsyncIterator[Bench]:
-    async with a_bench(local_centre, databases) as made:
-        yield made
 
 
 async def close(inside: CentreInside, unit: str, successor: str | None = None) -> None:

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType
 from tests.deadlines_for_tests import (
     Bench,
-    a_bench,
     asking_for_a_reply,
-    idle_centre,
     sign,
-    three_databases,
 )
 from tests.life_for_tests import Paper
 from tests.real_centre import RECIPIENT, SENDER, document
 
 R = ReceiptType
 End: TypeAlias = Callable[["Asked", Paper], Awaitable[object]]
-
-
-@pytest.fixture(scope="module")
-def local_centre() -> Iterator[LocalCentre]:
-    with idle_centre() as centre:
-        yield centre
 
 
 @dataclass
@@ -66,15 +56,11 @@ class Asked:
 
 
 @pytest.fixture
-async def asked(local_centre: LocalCentre) -> AsyncIterator[Asked]:
-    async with (
-        three_databases(local_centre) as databases,
-        a_bench(local_centre, databases) as bench,
-    ):
-        paper = await bench.parties.send(document=asking_for_a_reply())
-        await sign(bench, paper)
-        await bench.due(paper, DeadlineKind.REPLY)
-        yield Asked(bench, paper)
+async def asked(bench: Bench) -> Asked:
+    paper = await bench.parties.send(document=asking_for_a_reply())
+    await sign(bench, paper)
+    await bench.due(paper, DeadlineKind.REPLY)
+    return Asked(bench, paper)
 
 
 async def withdraw(asked: Asked, answer: Paper) -> None:

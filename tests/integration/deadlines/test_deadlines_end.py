@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, timedelta
 from typing import TypeAlias
 
 import msgspec
 import pytest
 import structlog
-from exchange_client.testing import LocalCentre
 
 from document_exchange.document import Urgency
 from document_exchange.receipt import DeadlineKind, ReasonCode, ReceiptType
@@ -20,11 +19,8 @@ from tests.deadlines_for_tests import (
     Bench,
     Holding,
     Meanwhile,
-    a_bench,
     asking_for_a_reply,
-    idle_centre,
     sign,
-    three_databases,
 )
 from tests.life_for_tests import Paper
 from tests.real_centre import RECIPIENT, SENDER, document
@@ -32,24 +28,6 @@ from tests.real_centre import RECIPIENT, SENDER, document
 R = ReceiptType
 SIGN_FOR, REPLY = DeadlineKind.SIGN_FOR, DeadlineKind.REPLY
 End: TypeAlias = Callable[[Bench, Paper], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def local_centre() -> Iterator[LocalCentre]:
-    with idle_centre() as centre:
-        yield centre
-
-
-@pytest.fixture
-async def databases(local_centre: LocalCentre) -> AsyncIterator[list[Database]]:
-    async with three_databases(local_centre) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def bench(local_centre: LocalCentre, databases: list[Database]) -> AsyncIterator[Bench]:
-    async with a_bench(local_centre, databases) as made:
-        yield made
 
 
 async def withdraw(bench: Bench, paper: Paper) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import cast
 import pytest
 import structlog
 from cryptography.hazmat.primitives import hashes
-from exchange_client.testing import LocalCentre
 
 from document_exchange import identity, times
 from document_exchange.errors import Unavailable
@@ -31,34 +29,13 @@ from tests.deadlines_for_tests import (
     Holding,
     Meanwhile,
     Moved,
-    a_bench,
-    idle_centre,
     not_recorded,
-    three_databases,
 )
 from tests.life_for_tests import trust_of
 from tests.real_centre import RECIPIENT, now
 
 R = ReceiptType
 SIGN_FOR = DeadlineKind.SIGN_FOR
-
-
-@pytest.fixture(scope="module")
-def local_centre() -> Iterator[LocalCentre]:
-    with idle_centre() as centre:
-        yield centre
-
-
-@pytest.fixture
-async def databases(local_centre: LocalCentre) -> AsyncIterator[list[Database]]:
-    async with three_databases(local_centre) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def bench(local_centre: LocalCentre, databases: list[Database]) -> AsyncIterator[Bench]:
-    async with a_bench(local_centre, databases) as made:
-        yield made
 
 
 async def test_a_process_that_can_not_sign_claims_nothing(
