@@ -16,7 +16,12 @@ from typing import Final
 from document_exchange import manifest as manifests
 from document_exchange import verification
 from document_exchange.certificates import SealTrust
-from document_exchange.errors import ExchangeError, SealOfAnotherUnit, VerificationFailed
+from document_exchange.errors import (
+    ExchangeError,
+    InvalidRequest,
+    SealOfAnotherUnit,
+    VerificationFailed,
+)
 from document_exchange.manifest import Manifest, Part, PartRole, sha256_hex
 from document_exchange.signature import MAX_SIGNATURE_BYTES
 
@@ -42,10 +47,20 @@ def read_request(envelope: Manifest) -> RequestForm:
     """Tell the parts of a request apart, before any of their bytes are read.
 
     Raises:
+        InvalidRequest: it is another kind of document, with which nothing is wrong; ``business``
+            names it.
         VerificationFailed: it has not the form of a request; ``step`` is ``countersign.request``.
     """
     step = "countersign.request"
-    _check_business(envelope, step)
+    business = envelope.document.business
+    if business != BUSINESS:
+        raise InvalidRequest(
+            f"envelope {envelope.envelope_id} of {envelope.sender} is no request for a seal: its"
+            f" business is {business}, not {BUSINESS}",
+            field="envelope_id",
+            envelope_id=envelope.envelope_id,
+            business=business,
+        )
     drafts = _of_role(envelope, PartRole.DATA)
     if [part.media_type for part in drafts] != [MANIFEST_MEDIA_TYPE]:
         raise VerificationFailed("a request carries one draft manifest, as its DATA", step=step)
@@ -89,6 +104,7 @@ def verify_request(
         The draft's manifest, and the seals that it has.
 
     Raises:
+        InvalidRequest, VerificationFailed: it is no request, as ``read_request`` says.
         VerificationFailed: ``step`` is ``countersign.N``, N the step that failed.
     """
     form = read_request(envelope)
@@ -127,7 +143,9 @@ def read_answer(envelope: Manifest) -> Part:
         VerificationFailed: it has not the form of an answer; ``step`` is ``countersign.answer``.
     """
     step = "countersign.answer"
-    _check_business(envelope, step)
+    business = envelope.document.business
+    if business != BUSINESS:
+        raise VerificationFailed(f"its business is {business}, not {BUSINESS}", step=step)
     signatures = _of_role(envelope, PartRole.SEAL_DATA)
     if len(signatures) != 1:
         why = f"an answer carries one seal as SEAL_DATA, this one has {len(signatures)}"
@@ -186,12 +204,6 @@ def verify_seals(
             raise SealOfAnotherUnit(f"{whose} is not of an issuer", identity=str(whose))
         by_unit[whose.unit] = signature
     return {unit: by_unit[unit] for unit in draft.document.issuers if unit in by_unit}
-
-
-def _check_business(envelope: Manifest, step: str) -> None:
-    business = envelope.document.business
-    if business != BUSINESS:
-        raise VerificationFailed(f"its business is {business}, not {BUSINESS}", step=step)
 
 
 def _check_signature_size(part: Part, step: str) -> None:

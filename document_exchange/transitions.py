@@ -12,7 +12,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from document_exchange.errors import StateConflict
-from document_exchange.receipt import ReasonCode, ReceiptType, State
+from document_exchange.receipt import (
+    SIGNED_BY_RECIPIENT,
+    SIGNED_BY_SENDER,
+    ReasonCode,
+    ReceiptType,
+    State,
+)
 
 
 class Standing(NamedTuple):
@@ -37,6 +43,8 @@ _UNVERIFIABLE = frozenset({ReasonCode.BAD_SIGNATURE, ReasonCode.DIGEST_MISMATCH}
 
 _OPEN = (State.PENDING, State.DELIVERED, State.SIGNED_FOR)
 """The recipient still has something to do."""
+_BY_RECIPIENT = SIGNED_BY_RECIPIENT | {ReceiptType.DELIVERED}
+"""Its steps; DELIVERED is the centre's statement about its call."""
 _REMARKS = (ReceiptType.URGED, ReceiptType.REMINDED, ReceiptType.OVERDUE)
 """What may be said meanwhile, and changes nothing."""
 
@@ -110,10 +118,16 @@ def _transition(
     transition = TRANSITIONS.get((state_before, receipt_type))
     state = state_before.value if state_before else "not accepted yet"
     if transition is None:
-        possible = [kind.value for before, kind in TRANSITIONS if before is state_before]
+        possible = [
+            kind.value
+            for before, kind in TRANSITIONS
+            if before is state_before
+            and (kind in _BY_RECIPIENT, kind in SIGNED_BY_SENDER)
+            == (receipt_type in _BY_RECIPIENT, receipt_type in SIGNED_BY_SENDER)
+        ]
         raise StateConflict(
             f"a delivery that is {state} does not take {receipt_type.value}; "
-            f"possible now: {', '.join(possible) or 'nothing'}",
+            f"possible now: {', '.join(possible) or 'nothing of that party'}",
             state=state,
             type=receipt_type.value,
         )

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from document_exchange import evidence
 from document_exchange import manifest as manifests
-from document_exchange.errors import LimitExceeded
+from document_exchange.errors import LimitExceeded, NotFound
 from document_exchange.evidence import Content
 from exchange_runtime.values import Principal
 from exchange_server.evidence_ledger import (
@@ -124,8 +124,12 @@ class EvidencePlanner:
         seqs = await self.ledger.evidence_seqs(envelope_id)
         if envelope.sender != unit:
             seqs = [each for each in seqs if each[0] == unit]
-        if not wanted <= {recipient for recipient, _ in seqs}:
-            raise envelope_not_found(envelope_id)
+        if others := sorted(wanted - {recipient for recipient, _ in seqs}):
+            raise NotFound(
+                f"envelope {envelope_id} went to no {', '.join(others)} that you may see",
+                envelope_id=envelope_id,
+                recipient=others[0],
+            )
         if content is Content.PARTS and own is not None and is_withdrawn(unit, own):
             raise withdrawn(envelope_id, "ask for the evidence without its content")
         chosen = [each for each in seqs if not wanted or each[0] in wanted]

@@ -8,12 +8,12 @@ from datetime import datetime
 
 from document_exchange.errors import (
     ManifestRefused,
-    NotPermitted,
     RecipientsRefused,
     SealRevoked,
     SenderMismatch,
 )
 from document_exchange.identity import Kind
+from document_exchange.issuing import check_issuing
 from document_exchange.manifest import Manifest
 from exchange_runtime import allow_list, standing
 from exchange_runtime.allow_list import OPERATOR, ROLES, SECURITY, Allowed
@@ -181,12 +181,7 @@ def check_submission(registry: Registry, principal: Principal, manifest: Manifes
         if known is None or known.status != "ACTIVE":
             raise _issuer_refused(issuer, known.status.lower() if known else "not in the registry")
     sender = registry.units[principal.unit]
-    if principal.unit not in document.issuers and document.issuers[0] not in sender.acts_for:
-        raise NotPermitted(
-            f"{principal.unit} is no issuer of this document and does not act for "
-            f"{document.issuers[0]}",
-            field="document.issuers",
-        )
+    check_issuing(principal.unit, document.issuers, sender.acts_for)
     kind = (document.business, document.genre.value, document.direction.value)
     faults = {
         recipient.unit: fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -44,6 +45,17 @@ async def collected(inside: CentreInside, caller: str = SENDER, **request: Any) 
             assert not files, "it was refused in its middle"
             raise typed(error) from None
     return files
+
+
+async def stamped(inside: CentreInside, envelope_id: str) -> None:
+    """Wait until no signature of an envelope waits for its time-stamp, if it is to have any."""
+    waiting = """
+        select exists (select from exchange.stamp_queue where envelope_id = $1::uuid)
+            or exists (select from exchange.stamps join exchange.stamp_batches b using (batch)
+                        where envelope_id = $1::uuid and b.response is null)"""
+    async with inside.ledger() as ledger, asyncio.timeout(30):
+        while await ledger.fetchval(waiting, envelope_id):
+            pass
 
 
 @asynccontextmanager

@@ -27,6 +27,8 @@ class Verdict(NamedTuple):
 
     step: str
     said: str
+    exit_code: int | None = None
+    """Of the script."""
 
     @property
     def notes_on_stamps(self) -> list[str]:
@@ -87,7 +89,7 @@ def run_script(
     failed = _FAILED.search(said)
     assert (done.returncode == 0) is (failed is None), said
     assert (done.returncode == 0) is ("\nPROVED" in said), said
-    return Verdict(failed[1] if failed else "", said)
+    return Verdict(failed[1] if failed else "", said, done.returncode)
 
 
 def all_in_shell(asked: Sequence[tuple[Files, str]]) -> list[Verdict]:

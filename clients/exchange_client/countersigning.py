@@ -66,6 +66,7 @@ async def open_request(
     What the caller must still do: show a person what it is before sealing it.
 
     Raises:
+        InvalidRequest: it is a document that asks for no seal.
         StateConflict: the request does not stand any more: withdrawn, refused, returned, expired.
         VerificationFailed: of the envelope, of a part or of the draft; do not seal it.
         SignatureRefused: the own unit has sealed it already.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from document_exchange.errors import EnvelopeIdOutOfRange, SignatureMissing
+from document_exchange.issuing import check_issuing
 from document_exchange.manifest import Recipient
 from document_exchange.signer import Signer
 from exchange_client import (
@@ -77,6 +78,8 @@ class AsyncJointIssue:
         Raises:
             InvalidRequest: a value is wrong, or the folder is not empty.
             NotFound: there is no such issuer.
+            NotPermitted: the own unit is no issuer and does not act for the leading one, so that
+                it could never send what all have sealed.
             ManifestRefused, SecrecyRefused: as the centre would.
         """
         session = self._session
@@ -93,6 +96,9 @@ class AsyncJointIssue:
         issuers = made.manifest.document.issuers
         for unit in issuers:  # a wrong name would only be found when all have sealed
             await directory.unit(session, unit)
+        if session.unit not in issuers:  # so would this
+            own_unit = await directory.unit(session, session.unit)
+            check_issuing(session.unit, issuers, own_unit.acts_for)
         own = session.profile.require_seal() if session.unit in issuers else None
         at_hand = {unit_of(signer) for signer in (*signers, *([own] if own else []))}
         sealing = [unit for unit in issuers if unit in at_hand]
@@ -176,7 +182,8 @@ class AsyncJointIssue:
         Raises:
             NotFound: there is no such delivery.
             StateConflict: the request was withdrawn, refused or returned, or has expired.
-            VerificationFailed: it is no request, or does not verify: do not seal it.
+            InvalidRequest: it is a document that asks for no seal.
+            VerificationFailed: it is no proper request, or does not verify: do not seal it.
             SignatureRefused: the own unit has sealed it already.
             EnvelopeIdOutOfRange: the draft is too old to be sent.
         """

@@ -231,5 +231,6 @@ async def find(session: Session, envelope_id: str) -> AsyncSent:
         raise NotFound(
             f"envelope {envelope_id} was sent to {session.unit}, not by it",
             envelope_id=envelope_id,
+            sender=envelope.manifest.sender,
         )
     return AsyncSent(session, envelope)

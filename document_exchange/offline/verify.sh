@@ -6,7 +6,7 @@
 # root in it. Who does not want to trust this script either takes it from the publication of the
 # exchange's software, or follows VERIFY.md by hand.
 #
-# Exit: 0 if all was proved, 1 if not, 2 if it was called wrongly.
+# Exit: 0 if all was proved, 1 if not, 2 if it was called wrongly: outside of a bundle's folder, too.
 # Needs a POSIX shell, openssl 3.0 or later and, of the coreutils, sha256sum, cat, wc, mktemp, rm.
 #
 # How JSON is read here. First shaped goes through all of a text: it must be JSON without white space,
@@ -91,6 +91,13 @@ fail() {
 usage() {
   printf '%s\n' "usage: sh verify.sh ROOT_FINGERPRINT [TSA_ROOT_FINGERPRINT]" \
     "  the SHA-256 of the root certificate, 64 hex digits, from a source other than this bundle" >&2
+  exit 2
+}
+# Whoever calls it elsewhere is told so, and not that a bundle is bad which it has not seen.
+elsewhere() {
+  printf '%s\n' "there is no bundle of evidence in the current folder: run this inside the folder" \
+    "  that the bundle was unpacked into:  cd FOLDER && sh verify.sh ROOT_FINGERPRINT" \
+    "当前文件夹中没有证据包：请先进入解压后的证据包文件夹，再运行本脚本" >&2
   exit 2
 }
 
@@ -1358,15 +1365,17 @@ STAMPED
   stamp_time
 }
 
-# stamp_time: $stamp, YYYYMMDDHHMMSS[.fraction]Z, is written as other moments are.
+# stamp_time: $stamp, YYYYMMDDHHMMSS[.fraction]Z, is written as other moments are, the fraction cut to
+# milliseconds. $stamped_at counts whole seconds.
 stamp_time() {
   value=${stamp%Z} value=${value%%.*} rest=$value text=''
-  case $stamp in *[!0-9.Z]*) value='' ;; esac
+  case $stamp in *[!0-9.Z]* | *Z?* | *.*.* | *.Z | *[!Z]) value='' ;; esac
   [ "${#value}" -eq 14 ] || fail "$what does not say its time"
+  fraction=${stamp#"$value"} fraction=${fraction#.} fraction=${fraction%Z}000
   for mark in '' '' '' - '' - '' T '' : '' : '' ''; do
     text=$text${rest%"${rest#?}"}$mark rest=${rest#?}
   done
-  stamp=$text.000Z file=$what
+  stamp=$text.${fraction%"${fraction#???}"}Z file=$what
   epoch "$stamp"
   stamped_at=$epoch
 }
@@ -1451,6 +1460,7 @@ fingerprint "$1" && root=$value tsa_root=''
 for tool in openssl sha256sum cat wc mktemp rm; do
   command -v "$tool" >/dev/null || { printf '%s is missing\n' "$tool" >&2 && exit 2; }
 done
+[ -e index.json ] || [ -e manifest.json ] || [ -e certificates/root.der ] || elsewhere
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM

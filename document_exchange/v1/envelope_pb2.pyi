@@ -287,7 +287,7 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def reply_due(self) -> _timestamp_pb2.Timestamp:
-        """By when the recipient is to reply; not set where no reply is required."""
+        """By when the recipient is to reply; not set where no reply is owed, or while one stands."""
 
     def __init__(
         self,
@@ -363,7 +363,7 @@ class DeliveryStatus(_message.Message):
 
     @_builtins.property
     def reply_due(self) -> _timestamp_pb2.Timestamp:
-        """By when the recipient is to reply; not set where no reply is required."""
+        """By when the recipient is to reply; not set where no reply is owed, or while one stands."""
 
     def __init__(
         self,

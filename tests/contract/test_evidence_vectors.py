@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from typing import Any
 
 import pytest
 
+from document_exchange import times
 from document_exchange.evidence import Step
+from tests import evidence_stories as stories
 from tests.assets import make_vectors
-from tests.evidence_for_tests import Files
+from tests.evidence_cases import CITY
+from tests.evidence_for_tests import Files, make_bundle
 from tests.evidence_verifiers import Verdict, all_in_shell, in_python, in_shell
 
 VECTORS: list[dict[str, Any]] = json.loads((make_vectors.FOLDER / make_vectors.TABLE).read_bytes())[
@@ -89,6 +93,14 @@ def test_both_note_the_same_about_time_stamps(in_shells: dict[str, Verdict]) -> 
             assert python.notes_on_stamps == shell.notes_on_stamps, vector["file"]
             noted |= {note.partition(": ")[2] for note in shell.notes_on_stamps}
     assert {"stamped 3 days later", "this signature is not time-stamped"} <= noted
+
+
+def test_both_say_when_a_stamp_was_made_to_the_millisecond() -> None:
+    """A second cut off its fraction would lie before the acceptance that it dates."""
+    at = stories.at(3).replace(microsecond=540_000)
+    files = make_bundle(CITY, dataclasses.replace(stories.simple(), stamped_at=at))
+    for found in (in_python(files, CITY.fingerprint), in_shell(files, CITY.fingerprint)):
+        assert f"signatures existed at {times.format_time(at)}, says " in found.said
 
 
 def test_each_step_that_can_fail_has_a_vector() -> None:

@@ -18,11 +18,16 @@ from tests import evidence_stories as stories
 from tests.evidence_cases import CITY
 from tests.evidence_for_tests import Files, Forgery, make_bundle
 from tests.evidence_stories import OTHER, RECIPIENT
-from tests.evidence_verifiers import unpack
+from tests.evidence_verifiers import run_script, unpack
 
 GUIDE = (
     resources.files("document_exchange")
     .joinpath("offline", evidence.VERIFY_TEXT)
+    .read_text("utf-8")
+)
+SCRIPT_TEXT = (
+    resources.files("document_exchange")
+    .joinpath("offline", evidence.VERIFY_SCRIPT)
     .read_text("utf-8")
 )
 BLOCKS = re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
@@ -102,9 +107,8 @@ def test_the_script_counts_seconds_as_others_do(moment: str, tmp_path: Path) -> 
 
 def functions(until: str = "") -> str:
     """Those of the script that no step needs alone; or all before this one."""
-    script = resources.files("document_exchange").joinpath("offline", evidence.VERIFY_SCRIPT)
     end = f"\n{until}()" if until else "# ---- the steps"
-    return script.read_text("utf-8").partition(end)[0]
+    return SCRIPT_TEXT.partition(end)[0]
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
@@ -161,8 +165,12 @@ def test_the_script_knows_which_moments_there_are(
     ("stamp", "moment"),
     [
         ("20190603013300Z", "2019-06-03T01:33:00.000Z"),
-        ("20190603013300.123Z", "2019-06-03T01:33:00.000Z"),
-        ("201906030133Z", ""), ("20190603013300+0100", ""), ("20191303013300Z", ""),
+        ("20190603013300.123Z", "2019-06-03T01:33:00.123Z"),
+        ("20190603013300.5Z", "2019-06-03T01:33:00.500Z"),
+        ("20190603013300.1239Z", "2019-06-03T01:33:00.123Z"),
+        ("20190603013300.Z", ""), ("20190603013300.1.2Z", ""), ("20190603013300.12", ""),
+        ("20190603013300", ""), ("20190603013300ZZ", ""), ("201906030133Z", ""),
+        ("20190603013300+0100", ""), ("20191303013300Z", ""),
         ("2019060301330x[$(touch it)]Z", ""), ("x[$(touch${IFS}it)]", ""), ("", ""),
     ],
 )  # fmt: skip
@@ -172,7 +180,10 @@ def test_the_script_reads_the_time_of_a_stamp_and_runs_nothing(
     """A shell would run what stands in an index within arithmetic."""
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell} here")
-    commands = f'{functions("check_log")}\nwork=. what=a stamp=$1; stamp_time && echo "is $stamp"'
+    commands = (
+        f"{functions('check_log')}\nwork=. what=a stamp=$1; stamp_time &&\n"
+        'echo "is $stamp" && echo "counts $stamped_at"'
+    )
     done = subprocess.run(
         ["env", "-i", "PATH=/usr/bin:/bin", shell, "-c", commands, "sh", stamp],
         cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
@@ -180,6 +191,7 @@ def test_the_script_reads_the_time_of_a_stamp_and_runs_nothing(
     assert [line for line in done.stdout.splitlines() if line.startswith("is ")] == (
         [f"is {moment}"] if moment else []
     )
+    assert ("counts 1559525580\n" in done.stdout) is bool(moment), "whole seconds"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,6 +243,35 @@ def test_the_script_knows_the_shape_of_a_text(
         cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
     assert (done.stdout.splitlines()[-1:] == ["shaped"]) is is_shaped, done.stdout
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_the_script_says_where_to_run_it_if_there_is_no_bundle(shell: str, tmp_path: Path) -> None:
+    """From outside of the folder a good bundle must not be called a bad one."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    files = make_bundle(CITY, stories.simple())
+    unpack(files | {evidence.VERIFY_SCRIPT: SCRIPT_TEXT.encode()}, tmp_path / "e")
+    done = subprocess.run(
+        [
+            *("env", "-i", "PATH=/usr/bin:/bin", shell, *(["sh"] if shell == "busybox" else [])),
+            "e/verify.sh", CITY.fingerprint,
+        ],
+        cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run this inside the folder" in done.stderr
+    assert "请先进入解压后的证据包文件夹" in done.stderr
+
+
+@pytest.mark.parametrize("missing", [evidence.INDEX, evidence.MANIFEST, evidence.ROOT_CERTIFICATE])
+def test_a_bundle_that_lacks_a_file_is_not_proved(missing: str, tmp_path: Path) -> None:
+    files = make_bundle(CITY, stories.simple())
+    del files[missing]
+    unpack(files, tmp_path)
+    found = run_script(tmp_path, CITY.fingerprint)
+    assert (found.step, found.exit_code) == ("bundle", 1)
+    assert f"{missing} is missing" in found.said
 
 
 def test_guide_and_script_are_in_the_wheel(tmp_path: Path) -> None:

@@ -57,6 +57,39 @@ def test_tables_speak_chinese(shell: Shell) -> None:
     assert "Finance Bureau" in shell.run("--profile", "qd-jiaoyu", "units").stdout
 
 
+@pytest.mark.parametrize("how", ["--supersedes", "--voids"])
+def test_what_was_replaced_is_named_before_it_is_signed_for(shell: Shell, how: str) -> None:
+    earlier = shell.send("替代前")
+    later = shell.send("替代后", how, earlier)
+    taking = ("--profile", "qd-jiaoyu", "receive", "--sign")
+    told = shell.run("--json", *taking, earlier)
+    assert json.loads(told.stdout)["replaced_by"] == later
+    assert json.loads(told.stderr) == {
+        "notice": "was_replaced",
+        "envelope_id": earlier,
+        "replaced_by": later,
+        "title": "替代前",
+    }
+    shown = shell.run(*taking, earlier).stderr
+    assert f"void by envelope {later}; see  exchange thread {earlier}" in shown
+    shown = shell.run("--lang", "zh", *taking, earlier).stderr
+    assert f"已被信封 {later} 替代或声明作废" in shown
+    assert shell.run(*taking, later).stderr == ""
+
+
+def test_a_step_of_the_sender_and_a_wrong_recipient_are_told_as_such(shell: Shell) -> None:
+    envelope_id = shell.send("催办对象")
+    urged = ("urge", envelope_id)
+    refused = shell.run("--profile", "qd-jiaoyu", *urged, code=6).stderr
+    assert "This is a step of the sender, qd-caizheng" in refused
+    for doing in (urged, ("offer-again", envelope_id)):
+        wrong = (*doing, "--recipient", "qd-shinan")
+        refused = shell.run("--profile", "qd-caizheng", *wrong, code=6).stderr
+        assert f"exchange track {envelope_id}" in refused
+        assert "Check the identifier" not in refused
+    shell.settle("qd-jiaoyu")
+
+
 def test_everything_that_waits_is_received_once(shell: Shell) -> None:
     shell.settle("qd-jiaoyu")
     sent = {shell.send(f"通知 {number}") for number in range(3)}

@@ -30,6 +30,7 @@ from document_exchange.errors import (
     EnvelopeIdOutOfRange,
     InvalidRequest,
     NotFound,
+    NotPermitted,
     RecipientsRefused,
     SignatureMissing,
     SignatureRefused,
@@ -472,8 +473,9 @@ async def test_requests_that_are_not_what_they_seem(units: Units) -> None:
         await units[to].joint.received(sent.envelope_id, units.directory / sent.envelope_id)
 
     await is_asked(manifest, *attached)  # this is how it should be
+    with pytest.raises(InvalidRequest, match="no request for a seal"):
+        await is_asked(manifest, *attached, business="DATA")
     for step, files, more in (
-        ("countersign.request", [manifest, *attached], {"business": "DATA"}),
         ("countersign.request", attached, {}),
         ("countersign.request", [manifest, manifest, *attached], {}),
         ("countersign.1", [PartSource(b"{}", "DATA", "m", manifest.media_type), *attached], {}),
@@ -492,12 +494,45 @@ async def test_requests_that_are_not_what_they_seem(units: Units) -> None:
 async def test_a_draft_names_what_is_wrong_at_once(units: Units) -> None:
     with pytest.raises(NotFound, match="qd-nobody"):
         await units.draft(issuers=[LEADER, "qd-nobody"])
+    # Its drafter could never send it: the centre's own words, before anybody seals.
+    words = f"{LEADER} is no issuer .* does not act for {SECOND}"
+    with pytest.raises(NotPermitted, match=words) as early:
+        await units.draft(issuers=[SECOND, THIRD])
+    with pytest.raises(NotPermitted) as late:
+        await units[LEADER].send(
+            title=TITLE,
+            recipients=[RECIPIENT],
+            files=[PartSource(b"x", filename="x.txt")],
+            issuers=[SECOND, THIRD],
+            signers=[units.seal(SECOND), units.seal(THIRD)],
+        )
+    assert early.value.message == late.value.message
     assert not (units.directory / "draft").exists()
     draft = await units.draft()
     with pytest.raises(InvalidRequest, match="not empty"):
         await units.draft()
     body = next(each for each in draft.parts if each.part.role is PartRole.BODY)
     assert body.path == draft.directory / "parts" / "001.pdf"
+
+
+async def test_who_acts_for_the_leading_issuer_may_draft_for_it(units: Units) -> None:
+    folder = units.directory / "for-the-council"
+    made = await units[RECIPIENT].joint.draft(
+        folder,
+        title=TITLE,
+        recipients=[LEADER],
+        files=[PartSource(b"x", filename="x.txt")],
+        issuers=["qd-zhengfu", SECOND],
+    )
+    assert made.missing == ("qd-zhengfu", SECOND)
+    with pytest.raises(NotPermitted, match=f"does not act for {SECOND}"):
+        await units[RECIPIENT].joint.draft(
+            units.directory / "other-order",
+            title=TITLE,
+            recipients=[LEADER],
+            files=[PartSource(b"x", filename="x.txt")],
+            issuers=[SECOND, "qd-zhengfu"],
+        )
 
 
 async def test_a_draft_that_is_too_old(units: Units, monkeypatch: pytest.MonkeyPatch) -> None:

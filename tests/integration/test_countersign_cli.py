@@ -145,6 +145,19 @@ def test_one_thing_at_a_time(shell: Shell, arguments: tuple[str, ...]) -> None:
     shell.run("--profile", LEADER, "countersign", *arguments, code=2)
 
 
+def test_an_ordinary_document_is_no_request(shell: Shell) -> None:
+    envelope_id = shell.send("一般公文")
+    asked = ("--profile", SECOND, "countersign", "--envelope", envelope_id)
+    refused = shell.run(*asked, code=2).stderr
+    assert "is no request for a seal" in refused
+    assert f"exchange receive {envelope_id}" in refused
+    assert "Do not seal" not in refused
+    (row,) = [
+        row for row in shell.rows("--profile", SECOND, "inbox") if row["envelope_id"] == envelope_id
+    ]
+    assert row["state"] == "PENDING"  # looking at it has taken nothing
+
+
 def test_a_foreign_file_is_named_with_what_to_do(shell: Shell) -> None:
     draft = drafted(shell)
     (draft / "signatures" / "Thumbs.db").write_bytes(b"x")

@@ -37,7 +37,7 @@ from document_exchange.signature import KeySigner
 from exchange_server import unit_import
 from exchange_server.evidence_plan import STATEMENTS_AT_ONCE
 from exchange_server.registry_file import RegistryFile
-from tests.evidence_calls import collected
+from tests.evidence_calls import collected, stamped
 from tests.life_for_tests import Parties
 from tests.real_centre import CentreInside, admitted, now
 from tests.shell_for_tests import Shell
@@ -75,17 +75,6 @@ class Told:
 
     envelope_id: str
     root: str
-
-
-async def stamped(inside: CentreInside, envelope_id: str) -> None:
-    """Wait until no signature of an envelope waits for its time-stamp, if it is to have any."""
-    waiting = """
-        select exists (select from exchange.stamp_queue where envelope_id = $1::uuid)
-            or exists (select from exchange.stamps join exchange.stamp_batches b using (batch)
-                        where envelope_id = $1::uuid and b.response is null)"""
-    async with inside.ledger() as ledger, asyncio.timeout(30):
-        while await ledger.fetchval(waiting, envelope_id):
-            pass
 
 
 @pytest.fixture

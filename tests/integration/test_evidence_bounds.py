@@ -16,14 +16,14 @@ from exchange_client import AsyncClient, PartSource
 from exchange_client.testing import LocalCentre
 
 from document_exchange import evidence, identity
-from document_exchange.errors import InternalError, LimitExceeded, StateConflict
+from document_exchange.errors import InternalError, LimitExceeded, NotFound, StateConflict
 from document_exchange.evidence import Content
 from exchange_runtime import events
 from exchange_runtime.values import Principal
 from exchange_server.evidence_ledger import MOST_A_DAY, NewIndex, SealedIndex
 from exchange_server.storage.evidence import EvidenceOnPostgres
 from exchange_server.storage.ledger import ledger_database
-from tests.evidence_calls import collected, evidence_parts
+from tests.evidence_calls import collected, evidence_parts, stamped
 from tests.real_centre import RECIPIENT, SENDER, CentreInside, now
 from tests.rivals import overtaken, rival
 from tests.shell_for_tests import Shell
@@ -43,10 +43,11 @@ async def finance(local_centre: LocalCentre) -> AsyncIterator[AsyncClient]:
 
 
 @pytest.fixture
-async def envelope_id(finance: AsyncClient) -> str:
+async def envelope_id(inside: CentreInside, finance: AsyncClient) -> str:
     """Of a document that waits for two recipients."""
     files = PartSource(b"%PDF-1.7", filename="a.pdf")
     sent = await finance.send(title="函", recipients=[RECIPIENT, OTHER], files=files)
+    await stamped(inside, sent.envelope_id)  # so that nothing is added to its evidence meanwhile
     return sent.envelope_id
 
 
@@ -181,6 +182,15 @@ async def test_what_was_signed_with_a_seal_revoked_meanwhile_is_not_kept(
     assert await kept.keep_sealed_index(after) == "CENTRE_SEAL_REVOKED"
     assert await kept.keep_sealed_index(before) == before.sealed
     assert await sealed(inside, envelope_id) == 1
+
+
+async def test_a_recipient_that_it_did_not_go_to_is_named(
+    inside: CentreInside, envelope_id: str
+) -> None:
+    for caller_, asked in ((SENDER, "qd-nowhere"), (RECIPIENT, OTHER)):
+        with pytest.raises(NotFound, match=f"to no {asked} that you may see") as caught:
+            await collected(inside, caller_, envelope_id=envelope_id, recipients=[asked])
+        assert caught.value.attributes["recipient"] == asked
 
 
 async def test_racing_calls_get_the_same_bytes(

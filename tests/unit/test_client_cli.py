@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -49,6 +50,9 @@ from document_exchange.manifest import Category, Direction, Genre, Urgency
 from document_exchange.receipt import ReasonCode, State
 
 Captured = pytest.CaptureFixture[str]
+
+SIMPLE_BUNDLE = Path(__file__).parents[1] / "assets" / "vectors" / "simple.zip"
+"""A bundle of evidence that holds."""
 
 
 @pytest.fixture(autouse=True)
@@ -380,14 +384,21 @@ class TestVerify:
 
     @pytest.fixture
     def bundle(self, tmp_path: Path) -> str:
-        (tmp_path / "e.zip").write_bytes(b"no zip")
+        """A zip, and none of a bundle."""
+        with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+            archive.writestr("letter.txt", "text")
         return str(tmp_path / "e.zip")
+
+    @pytest.fixture
+    def no_zip(self, tmp_path: Path) -> str:
+        (tmp_path / "letter.pdf").write_bytes(b"no zip")
+        return str(tmp_path / "letter.pdf")
 
     @pytest.mark.parametrize(
         ("language", "said"),
         [
-            ("en", "1 steps failed, the first is about .: bundle: readable, safe and known names"),
-            ("zh", "首先涉及 .：证据包：可读，文件名合规"),
+            ("en", "steps failed: 1, the first about .: bundle: readable, safe and known names"),
+            ("zh", "证据不成立：1 个步骤不通过，首先涉及 .：证据包：可读，文件名合规"),
         ],
     )
     def test_people_are_told_the_first_failure_in_their_language(
@@ -400,6 +411,28 @@ class TestVerify:
         assert main(["verify", bundle, *self.ROOT, "--json", "--lang", "zh"]) == 6
         *_, verdict = map(json.loads, capsys.readouterr().out.splitlines())
         assert (verdict["ok"], verdict["step"], verdict["subject"]) == (False, "bundle", ".")
+
+    @pytest.mark.parametrize(
+        ("language", "said", "not_said"),
+        [
+            ("en", "NO BUNDLE OF EVIDENCE: {} is no zip", "DOES NOT HOLD"),
+            ("zh", "不是证据包：{} 不是 zip 文件", "证据不成立"),
+        ],
+    )
+    def test_a_file_that_is_no_zip_is_said_to_be_no_evidence(
+        self, no_zip: str, language: str, said: str, not_said: str, capsys: Captured
+    ) -> None:
+        assert main(["verify", no_zip, *self.ROOT, "--lang", language]) == 6
+        shown = capsys.readouterr().out
+        assert said.format(no_zip) in shown
+        assert not_said not in shown
+
+    def test_what_was_skipped_is_not_counted_as_failed(self, capsys: Captured) -> None:
+        assert main(["verify", str(SIMPLE_BUNDLE), *self.ROOT, "--json"]) == 6
+        *steps, verdict = map(json.loads, capsys.readouterr().out.splitlines())
+        verdicts = Counter(step["verdict"] for step in steps)
+        assert verdicts["SKIPPED"] > 1
+        assert (verdict["failed"], verdicts["FAILED"]) == (1, 1)
 
 
 class TestErrors:

@@ -150,10 +150,13 @@ class TestConflicts:
 
     @pytest.mark.parametrize("language", ["en", "zh"])
     def test_advice_names_a_command_that_is_there_and_the_state_takes(self, language: str) -> None:
-        attributes = {"envelope_id": ENVELOPE, "recipient": "qd-jiaoyu"}
+        of_all = {"envelope_id": ENVELOPE, "recipient": "qd-jiaoyu"}
         for key in LIFE_ADVICE:
             doing, _, rest = key.partition(".")
             state = rest.partition("state=")[2]
+            named = rest.partition(".")[2].partition("=")[0]
+            attributes = {named: "qd-caizheng"} if named == "sender" else {}
+            attributes |= of_all
             assert doing in VERBS
             if state:
                 assert (State(state), VERBS[doing]) not in TRANSITIONS or doing == "refuse"
@@ -163,6 +166,22 @@ class TestConflicts:
             assert told == LIFE_ADVICE[key][language == "zh"].format(**attributes)
             for command in told.split("exchange ")[1:]:
                 assert command.split()[0] in exchange.commands
+
+    @pytest.mark.parametrize("doing", ["withdraw", "urge", "offer-again"])
+    @pytest.mark.parametrize(
+        ("attribute", "english", "chinese"),
+        [("recipient", "one of its recipients", "收文单位之一"), ("sender", "U.", "发文单位 U")],
+    )
+    def test_who_errs_about_the_parties_is_sent_to_them(
+        self, doing: str, attribute: str, english: str, chinese: str
+    ) -> None:
+        attributes = {"envelope_id": "E", attribute: "U"}
+        for language, said in (("en", english), ("zh", chinese)):
+            told = Words(language, doing).advice(("NOT_FOUND",), attributes=attributes)
+            assert said in told
+            assert "exchange track E" in told
+            unknown = Words(language, doing).advice(("NOT_FOUND",), attributes={"envelope_id": "E"})
+            assert "exchange" not in unknown
 
     def test_advice_follows_the_value_of_an_attribute(self) -> None:
         words = Words("en", "return")

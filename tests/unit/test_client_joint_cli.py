@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_client import drafts, profile
+from exchange_client import drafts, profile, seal_requests
 from exchange_client.cli import countersign, joint_tables
 from exchange_client.cli.command import Settings, report
 from exchange_client.cli.joint_words import JOINT_WORDS
@@ -17,7 +17,13 @@ from exchange_client.model import OPEN
 from exchange_client.seal_requests import ANSWERABLE, IssuerStanding
 from rich.cells import cell_len
 
-from document_exchange.errors import EnvelopeIdOutOfRange, SignatureInvalid
+from document_exchange import codes
+from document_exchange.errors import (
+    EnvelopeIdOutOfRange,
+    InvalidRequest,
+    NotPermitted,
+    SignatureInvalid,
+)
 from document_exchange.receipt import State
 from tests.pki_for_tests import DAY, NOW, Pki
 from tests.unit.test_client_drafts import LEADER, SECOND, draft
@@ -72,6 +78,40 @@ def test_a_misuse_is_told_in_the_language_of_the_user(
     from exchange_client.cli import main
 
     assert main(["--lang", "zh", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_envelope_in_place_of_a_folder_is_told_where_it_belongs(capsys: Captured) -> None:
+    from exchange_client.cli import main
+
+    envelope_id = codes.new_id(NOW)
+    assert main(["countersign", envelope_id.upper()]) == 2
+    assert f"--envelope {envelope_id}" in capsys.readouterr().err
+    assert main(["countersign", envelope_id, "--lang", "zh"]) == 2
+    assert f"请用 --envelope {envelope_id}" in capsys.readouterr().err
+    assert main(["countersign", "no-such-directory"]) == 2
+    assert "--envelope" not in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("language", "told"), [("en", "Nothing is wrong"), ("zh", "并无问题")])
+def test_what_is_no_request_is_not_to_be_refused(
+    capsys: Captured, language: str, told: str
+) -> None:
+    output = Settings(language=language, doing="countersign").output
+    error = InvalidRequest("no request", envelope_id="E", business="DOCUMENT")
+    assert report(output, error) == 2
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "exchange receive E" in shown
+    assert "exchange inbox" in shown
+    assert "会签：" in shown
+    assert seal_requests._REQUEST_TITLE == "会签："
+
+
+@pytest.mark.parametrize(("language", "told"), [("en", "acts for"), ("zh", "代首位发文单位")])
+def test_who_may_not_send_it_is_told_who_drafts(capsys: Captured, language: str, told: str) -> None:
+    output = Settings(language=language, doing="draft").output
+    assert report(output, NotPermitted("no issuer", field="document.issuers")) == 4
     assert told in capsys.readouterr().err
 
 

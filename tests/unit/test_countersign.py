@@ -10,6 +10,7 @@ import pytest
 
 from document_exchange import countersign, manifest, signature
 from document_exchange.errors import (
+    InvalidRequest,
     SealNotTrusted,
     SealOfAnotherUnit,
     SignatureRefused,
@@ -79,6 +80,16 @@ def test_what_is_too_large_is_refused_before_it_is_fetched(role: PartRole, limit
         countersign.read_answer(resized(answer, role, limit))
         with pytest.raises(VerificationFailed, match=str(limit + 1)):
             countersign.read_answer(resized(answer, role, limit + 1))
+
+
+def test_another_kind_of_document_is_no_request_and_nothing_is_wrong_with_it() -> None:
+    letter = carrying(business="DOCUMENT")
+    with pytest.raises(InvalidRequest, match="no request for a seal") as caught:
+        countersign.read_request(letter)
+    assert caught.value.attributes["business"] == "DOCUMENT"
+    assert caught.value.attributes["envelope_id"] == letter.envelope_id
+    with pytest.raises(VerificationFailed, match="not COUNTERSIGN"):  # as an answer it is wrong
+        countersign.read_answer(letter)
 
 
 def test_other_bytes_than_the_request_lists_are_not_the_draft(pki: Pki) -> None:

@@ -96,7 +96,7 @@ def test_every_measure_names_a_test_that_is_there() -> None:
     assert len(table) > 25
     for threat, _, tests in table:
         file = None
-        named = re.findall(r"`(?:([A-Z])/(test_\w+\.py)|…)((?:::\w+)*)`", tests)
+        named = re.findall(r"`(?:([A-Z])/((?:\w+/)?test_\w+\.py)|…)((?:::\w+)*)`", tests)
         assert named, threat
         for folder, name, path in named:
             file = ROOT / "tests" / FOLDERS[folder] / name if folder else file

@@ -106,7 +106,9 @@ def test_who_completes_or_returns_it_has_answered_the_request() -> None:
 
 
 def test_the_message_says_what_is_possible() -> None:
-    with pytest.raises(StateConflict, match="possible now: REFUSED, SIGNED_FOR, WITHDRAWN"):
+    with pytest.raises(StateConflict, match=r"possible now: REFUSED, SIGNED_FOR$"):
         after(State.DELIVERED, ReceiptType.DELIVERED, None)
+    with pytest.raises(StateConflict, match=r"possible now: WITHDRAWN, URGED$"):
+        after(State.DELIVERED, ReceiptType.OFFERED_AGAIN, None)
     with pytest.raises(StateConflict, match="possible now: nothing"):
         after(State.COMPLETED, ReceiptType.SIGNED_FOR, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from document_exchange import codes
 from exchange_client.cli import joint_tables
 from exchange_client.cli.command import DONE, PARTLY, Command, Settings, run, settings_of
 
@@ -18,12 +20,32 @@ if TYPE_CHECKING:
     from exchange_client.submit import Submission
 
 
+class _DraftFolder(click.Path):
+    """The folder of a draft; an envelope's id in its place is told where it belongs."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """A path, as ``click.Path`` gives it."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            given = str(value).lower()
+            if ctx is None or not codes.is_uuid7(given):
+                raise
+            words = settings_of(ctx).output.words
+            self.fail(words("envelope_is_no_directory", envelope_id=given), param, ctx)
+
+
 @click.command(cls=Command)
 @click.argument(
     "directory",
     required=False,
     metavar="[DIR]",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=_DraftFolder(exists=True, file_okay=False, path_type=Path),
 )
 @click.option("--request", is_flag=True, help="Ask the other issuers through the centre.")
 @click.option("--reply-due", metavar="YYYY-MM-DD", help="With --request: by when.")

@@ -28,6 +28,9 @@ def draft(context: click.Context, /, out: Path, **options: Any) -> None:
 
     Options as of  exchange send.  Name every issuer with --issuer, the leading one first. Your
     unit's seal is on it, if it is one of them; the others' come with  exchange countersign.
+
+    Your unit will have to send it, so it must be one of the issuers or act for the leading one;
+    that is asked of the directory now.
     """
     settings = settings_of(context)
     arguments = arguments_of(options, settings.output.words)

@@ -46,6 +46,9 @@ def evidence(
     The file stands alone: whoever has the root's fingerprint verifies it with  exchange verify,  or
     with the verify.sh inside, which needs only sh, openssl and sha256sum. It is verified before it
     gets its name.
+
+    The centre seals the same content once. While nothing has happened since, the file has the same
+    bytes whenever it is fetched, and "as of" is the moment when it was first sealed.
     """
     settings = settings_of(context)
     saved = run(

@@ -38,8 +38,12 @@ EVIDENCE_WORDS: Mapping[str, tuple[str, str]] = {
     "evidence_digests": ("without content", "不含正文附件"),
     "evidence_parts_too": ("with content", "含正文附件"),
     "evidence_fails": (
-        "THE EVIDENCE DOES NOT HOLD: {failed} steps failed, the first is about {subject}: {step}",
+        "THE EVIDENCE DOES NOT HOLD: steps failed: {failed}, the first about {subject}: {step}",
         "证据不成立：{failed} 个步骤不通过，首先涉及 {subject}：{step}",
+    ),
+    "evidence_none": (
+        "NO BUNDLE OF EVIDENCE: {path} is no zip, or one that was cut off; nothing is proved",
+        "不是证据包：{path} 不是 zip 文件，或文件不完整；未证明任何内容",
     ),
     "where_is_the_fingerprint": (
         "--root-fingerprint is missing: the SHA-256 of the exchange's root certificate, 64 hex "

@@ -57,6 +57,11 @@ JOINT_WORDS: Mapping[str, tuple[str, str]] = {
         "give DIR, DIR --request, DIR --collect, or --envelope ENVELOPE without DIR",
         "请给出 DIR、DIR --request、DIR --collect，或仅给出 --envelope ENVELOPE",
     ),
+    "envelope_is_no_directory": (
+        "there is no directory {envelope_id}: if this is the request to seal a draft, give "
+        "--envelope {envelope_id}",
+        "没有文件夹 {envelope_id}：如这是会签函的信封编号，请用 --envelope {envelope_id}",
+    ),
     "reply_due_is_for_requests": (
         "--reply-due goes with --request",
         "--reply-due 须与 --request 同用",
@@ -109,6 +114,18 @@ JOINT_ADVICE: Mapping[str, tuple[str, str]] = {
     "send.ENVELOPE_ID_OUT_OF_RANGE": (
         "Make a new draft with  exchange draft,  and have it sealed anew.",
         "请用 exchange draft 重新拟稿并重新会签。",
+    ),
+    "draft.NOT_PERMITTED.field=document.issuers": (
+        "Have it drafted by the unit that is to send it: one of the issuers, or one that acts for "
+        "the leading issuer; the operator knows which units do.",
+        "请由发出单位拟稿：须为发文单位之一，或可代首位发文单位发文的单位（可向管理员核实）。",
+    ),
+    "countersign.INVALID_REQUEST.business": (
+        "Nothing is wrong with the document, and there is nothing to countersign: it is received "
+        "with  exchange receive {envelope_id}.  Requests for a seal are in  exchange inbox,  with "
+        "a title that begins with 会签：.",
+        "该公文并无问题，只是无需会签：请用 exchange receive {envelope_id} 接收。"
+        "会签函可用 exchange inbox 查看，其标题以“会签：”开头。",
     ),
     "countersign.ENVELOPE_ID_OUT_OF_RANGE": (
         "Ask the unit that drafted it for a new draft.",

@@ -55,6 +55,12 @@ LIFE_WORDS: Mapping[str, tuple[str, str]] = {
         "{type}: {title}, recipient {recipient}, no. {seq}, {updated_at} ({envelope_id})",
         "{type}：{title}，收文单位 {recipient}，序号 {seq}，{updated_at}（{envelope_id}）",
     ),
+    "was_replaced": (
+        "note: {title} ({envelope_id}) was superseded or declared void by envelope {replaced_by}; "
+        "see  exchange thread {envelope_id}",
+        "注意：{title}（{envelope_id}）已被信封 {replaced_by} 替代或声明作废；"
+        "请用 exchange thread {envelope_id} 查看",
+    ),
     "seen": (
         "noted up to no. {seq}: {state}, envelope {envelope_id}, recipient {recipient}",
         "已阅至序号 {seq}：{state}，信封 {envelope_id}，收文单位 {recipient}",
@@ -92,7 +98,22 @@ _LOOK_FIRST = (
 )
 """For what may be recorded twice. A single command forgets its receipt, so it can't hand it in."""
 
+_RECIPIENTS = (
+    "Name one of its recipients: see  exchange track {envelope_id}.",
+    "请指定其收文单位之一：可用 exchange track {envelope_id} 查看。",
+)
+_OF_THE_SENDER = (
+    "This is a step of the sender, {sender}. What was recorded so far says  exchange track "
+    "{envelope_id}.",
+    "此环节只能由发文单位 {sender} 办理；已记录的环节可用 exchange track {envelope_id} 查看。",
+)
+
 LIFE_ADVICE: Mapping[str, tuple[str, str]] = {
+    **{
+        f"{doing}.NOT_FOUND.{attribute}": advice
+        for doing in ("withdraw", "urge", "offer-again")
+        for attribute, advice in (("recipient", _RECIPIENTS), ("sender", _OF_THE_SENDER))
+    },
     **{
         f"{doing}.{code}": _LOOK_FIRST
         for doing in ("progress", "decline", "withdraw", "urge", "offer-again")

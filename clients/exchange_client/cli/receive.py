@@ -45,7 +45,8 @@ def receive(
     """Download what waits for your unit, or the ENVELOPEs named.
 
     Everything is verified before it gets a name on disk; the centre is told only when all of a
-    document is there. Nothing is overwritten, and repeating is safe.
+    document is there. Nothing is overwritten, and repeating is safe. What was superseded or
+    declared void since is brought, too, and named with the envelope that did so.
     """
     settings = settings_of(context)
     if envelopes and follow:
@@ -99,6 +100,13 @@ class _Taking:
         except OSError as error:  # names what is inside by its last part alone
             raise OSError(error.errno, error.strerror, str(self.out.absolute())) from error
         state = delivery.state.value
+        if delivery.replaced_by:  # said before it is signed for: it does not hold as it stands
+            self.settings.output.notice(
+                "was_replaced",
+                envelope_id=delivery.envelope_id,
+                replaced_by=delivery.replaced_by,
+                title=delivery.summary.title,
+            )
         if self.sign and state == "DELIVERED":
             state = await sign_for(delivery)
         self.tally.done += 1

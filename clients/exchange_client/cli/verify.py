@@ -47,7 +47,7 @@ def verify(
 
     report = verify_evidence(bundle, root_fingerprint, tsa_root_fingerprint=tsa_root_fingerprint)
     output.table([_row(output, found) for found in report.findings], _COLUMNS)
-    _conclude(output, report, root_fingerprint)
+    _conclude(output, report, root_fingerprint, bundle)
     return DONE if report.ok else REFUSED
 
 
@@ -64,26 +64,34 @@ def _row(output: Output, found: Finding) -> dict[str, Any]:
     return row
 
 
-def _conclude(output: Output, report: Report, root: str) -> None:
+def _conclude(output: Output, report: Report, root: str, bundle: Path) -> None:
     """The verdict on the whole, last."""
     from document_exchange import times
+    from document_exchange.evidence_report import Verdict
 
-    failed = [found for found in report.findings if not found.ok]
-    first = report.first_failure or (failed[0] if failed else None)
+    first = report.first_failure or next((each for each in report.findings if not each.ok), None)
     index = report.index
     step = first.step.value if first else None
     row: dict[str, Any] = {
         "ok": report.ok,
-        "failed": len(failed),
+        "failed": sum(found.verdict is Verdict.FAILED for found in report.findings),
         "step": step if output.as_json or step is None else output.words(f"evidence_{step}"),
         "subject": first.subject if first else None,
         "envelope_id": index.envelope_id if index else None,
         "made_at": times.parse_time(index.made_at) if index else None,
         "root": root,
+        "path": str(bundle),
         "notes": report.notes,
         **_extent(output, report),
     }
-    output.row(row, "evidence_holds" if report.ok else "evidence_fails")
+    output.row(row, "evidence_holds" if report.ok else _why_not(bundle))
+
+
+def _why_not(bundle: Path) -> str:
+    """The sentence for what does not hold: a file that is no zip is no evidence to judge."""
+    import zipfile
+
+    return "evidence_fails" if bundle.is_dir() or zipfile.is_zipfile(bundle) else "evidence_none"
 
 
 def _extent(output: Output, report: Report) -> dict[str, Any]:

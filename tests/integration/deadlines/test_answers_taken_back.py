@@ -49,6 +49,11 @@ class Asked:
     async def is_overdue(self) -> bool:
         return await self.bench.is_overdue(self.paper)
 
+    async def is_owed(self) -> bool:
+        """Whether the parties are shown that a reply is due."""
+        found, _ = await self.bench.parties.track(self.paper, SENDER)
+        return found[RECIPIENT].status.HasField("reply_due")
+
     async def of_the_answer(self, answer: Paper, *kinds: ReceiptType, **changes: Any) -> None:
         for kind in kinds:
             more = changes if kind is kinds[-1] else {}
@@ -97,10 +102,13 @@ ENDS = [withdraw, refuse, give_back, grant_withdrawal, declare_void]
 
 @pytest.mark.parametrize("end", ENDS)
 async def test_an_answer_that_is_taken_back_has_answered_nothing(asked: Asked, end: End) -> None:
+    assert await asked.is_owed()
     answer = await asked.answer()
     await asked.say_what_is_due()
     assert await asked.said() == []
+    assert not await asked.is_owed()
     await end(asked, answer)
+    assert await asked.is_owed()
     await asked.say_what_is_due()
     assert await asked.said() == ["OVERDUE"]
     assert await asked.is_overdue()
@@ -151,28 +159,40 @@ async def test_who_is_done_with_a_matter_owes_no_answer_any_more(asked: Asked) -
     assert await asked.said() == []
 
 
+async def news(asked: Asked, paper: Paper) -> list[int]:
+    """What its recipient is still shown of it: numbers of statements."""
+    async with asked.bench.inside.ledger() as owner:
+        rows = await owner.fetch(
+            "select seq from exchange.attention"
+            " where envelope_id = $1::uuid and side = 'R' and recipient = $2",
+            paper.envelope_id,
+            RECIPIENT,
+        )
+    return [row["seq"] for row in rows]
+
+
+@pytest.mark.parametrize("answer", [R.WITHDRAWAL_DECLINED, R.COMPLETED])
+async def test_a_request_that_was_answered_is_no_news(asked: Asked, answer: ReceiptType) -> None:
+    paper = await asked.bench.parties.send()
+    await sign(asked.bench, paper)
+    await asked.bench.parties.say(paper, R.WITHDRAWAL_REQUESTED)
+    await asked.bench.parties.say(paper, R.PROGRESS)
+    assert await news(asked, paper) == [3]
+    await asked.bench.parties.say(paper, answer)
+    assert await news(asked, paper) == []
+
+
 async def test_a_reminder_of_what_is_done_is_no_news(asked: Asked) -> None:
     """Signing ends it; what else was said meanwhile stays to be seen, a reply that is owed too."""
-
-    async def news(paper: Paper) -> list[int]:
-        async with asked.bench.inside.ledger() as owner:
-            rows = await owner.fetch(
-                "select seq from exchange.attention"
-                " where envelope_id = $1::uuid and side = 'R' and recipient = $2",
-                paper.envelope_id,
-                RECIPIENT,
-            )
-        return [row["seq"] for row in rows]
-
     papers = [await asked.bench.parties.send() for _ in range(2)]
     papers.append(await asked.bench.parties.send(document=asking_for_a_reply()))
     await asked.bench.parties.say(papers[1], R.URGED)
     asked.bench.clock.at += timedelta(days=400)
     await asked.say_what_is_due()
     for paper in papers:
-        assert await news(paper)
+        assert await news(asked, paper)
         await asked.bench.parties.say(paper, R.DELIVERED)
         await asked.bench.parties.say(paper, R.SIGNED_FOR)
-    assert await news(papers[0]) == []
-    assert await news(papers[1]) == [2]
-    assert await news(papers[2]) == [2]
+    assert await news(asked, papers[0]) == []
+    assert await news(asked, papers[1]) == [2]
+    assert await news(asked, papers[2]) == [2]

@@ -6,6 +6,7 @@ alter table exchange.deliveries
     -- The last statement that changed where the delivery stands: what a conflicting one lost to.
     add column decided_seq bigint not null default 0,
     add column sign_due timestamptz,
+    -- Not while an answer stands.
     add column reply_due timestamptz,
     -- A deadline that still counts has passed.
     add column overdue boolean not null default false,
@@ -218,6 +219,11 @@ begin
      where l.envelope_id = p_envelope_id and l.recipient = p_recipient and l.kind = 'REPLY'
        and d.envelope_id = p_envelope_id and d.recipient = p_recipient;
     if found then
+        update exchange.deliveries d
+           set reply_due = case when l.answered_by is null then l.due_at end
+          from exchange.deadlines l
+         where d.envelope_id = p_envelope_id and d.recipient = p_recipient
+           and l.envelope_id = p_envelope_id and l.recipient = p_recipient and l.kind = 'REPLY';
         perform exchange.settle_overdue(p_envelope_id, p_recipient);
     end if;
 end $$
@@ -565,8 +571,8 @@ begin
     end if;
     if p_by_side = 'R' then
         -- Acting on it shows that the recipient saw the acceptance, and of its own steps it
-        -- knows; a reminder of what is done by now is nothing new; what else others said meanwhile
-        -- stays until confirmed.
+        -- knows; a reminder of what is done by now is nothing new, nor is a request that it has just
+        -- answered; what else others said meanwhile stays until confirmed.
         if p_state_after not in ('PENDING', 'DELIVERED') then
             delete from exchange.attention a
              where a.unit_id = p_recipient and a.side = 'R' and a.envelope_id = p_envelope_id
@@ -575,7 +581,8 @@ begin
                     select from exchange.statements s
                      where s.envelope_id = p_envelope_id and s.recipient = p_recipient
                        and s.seq > a.confirmed_seq and s.seq <= a.seq
-                       and s.type in ('URGED', 'WITHDRAWAL_REQUESTED', 'OFFERED_AGAIN'))
+                       and (s.type in ('URGED', 'OFFERED_AGAIN')
+                            or (s.type = 'WITHDRAWAL_REQUESTED' and v_requested)))
                    and not exists (
                     select from exchange.deadlines l
                      where l.envelope_id = p_envelope_id and l.recipient = p_recipient
