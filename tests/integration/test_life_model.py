@@ -139,8 +139,16 @@ class Model:
             return
         self.rows.setdefault("S", Row(seq)).seq = seq
         own = self.rows.get("R")
-        if own is not None and after not in STILL_TO_ACT and own.seq <= max(own.confirmed, 0):
+        if own is not None and after not in STILL_TO_ACT and not self._is_news(own):
             del self.rows["R"]
+
+    def _is_news(self, row: Row) -> bool:
+        """Whether the sender said something that the recipient has neither seen nor answered."""
+        return any(
+            kind in ("URGED", "OFFERED_AGAIN")
+            or (kind == "WITHDRAWAL_REQUESTED" and self.requested)
+            for kind in self.history[max(row.confirmed, 0) : row.seq]
+        )
 
     def seen(self, side: str, seq: int) -> None:
         row = self.rows.get(side)
