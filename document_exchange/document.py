@@ -102,6 +102,19 @@ class RecipientKind(enum.StrEnum):
     CC = "CC"
 
 
+class LinkKind(enum.StrEnum):
+    """How an envelope refers to an earlier one."""
+
+    REPLY_TO = "REPLY_TO"
+    """It answers it."""
+    SUPERSEDES = "SUPERSEDES"
+    """It takes its place."""
+    REFERS_TO = "REFERS_TO"
+    """It brings it to further recipients, or adds to it."""
+    VOIDS = "VOIDS"
+    """It declares it void."""
+
+
 class PartRole(enum.StrEnum):
     """What a part is in its document; there is exactly one BODY."""
 

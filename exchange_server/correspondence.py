@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from document_exchange import manifest
 from document_exchange.errors import NotPermitted
+from document_exchange.manifest import LinkKind
 from document_exchange.receipt import State
 from exchange_runtime.values import Principal
 from exchange_server.requests import check_identifier, envelope_not_found
@@ -24,15 +24,6 @@ MOST_IN_THREAD = 500
 """Envelopes in one answer: what one message and one screen can hold."""
 MOST_STATUSES = 5000
 """Deliveries in one answer, of all its envelopes together: some 800 KB."""
-
-
-class LinkKind(StrEnum):
-    """How an envelope refers to an earlier one."""
-
-    REPLY_TO = "REPLY_TO"
-    SUPERSEDES = "SUPERSEDES"
-    REFERS_TO = "REFERS_TO"
-    VOIDS = "VOIDS"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         UnitEntry,
     )
     from document_exchange.entry_changes import Difference, Verb
-    from document_exchange.manifest import Recipient, RecipientKind
+    from document_exchange.manifest import LinkKind, Recipient, RecipientKind
     from document_exchange.receipt import ReasonCode, ReceiptType, State
     from exchange_client.admin import (
         AsyncAdminClient,
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from exchange_client.blocking_client import AdminClient, Client, Delivery, JointIssue, Sent
     from exchange_client.circulation import Circulation, CirculationEntry
     from exchange_client.client import AsyncClient
-    from exchange_client.conversation import Link, LinkKind, Thread, ThreadItem
+    from exchange_client.conversation import Link, Thread, ThreadItem
     from exchange_client.countersigning import CountersignRequest
     from exchange_client.decided import Decided
     from exchange_client.delivery import AsyncDelivery
@@ -285,7 +285,7 @@ _HOMES = {
     "JointIssue": "exchange_client.blocking_client",
     "LapsedRequest": "exchange_client.seal_answers",
     "Link": "exchange_client.conversation",
-    "LinkKind": "exchange_client.conversation",
+    "LinkKind": "document_exchange.manifest",
     "Listing": "exchange_client.admin",
     "NotTaken": "exchange_client.seal_answers",
     "Outcome": "exchange_client.admin",

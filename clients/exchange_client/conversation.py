@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from document_exchange.errors import InternalError
+from document_exchange.manifest import LinkKind
 from document_exchange.receipt import State
 from document_exchange.v1 import correspondence_pb2
 from exchange_client.model import DeliveryStatus, state_of, time_of
 from exchange_client.session import Session
 
 _PREFIX = "LINK_KIND_"
-
-
-class LinkKind(enum.StrEnum):
-    """How an envelope refers to an earlier one."""
-
-    REPLY_TO = "REPLY_TO"
-    """It answers it."""
-    SUPERSEDES = "SUPERSEDES"
-    """It takes its place."""
-    REFERS_TO = "REFERS_TO"
-    """It brings it to further recipients, or adds to it."""
-    VOIDS = "VOIDS"
-    """It declares it void."""
 
 
 @dataclass(frozen=True, slots=True)

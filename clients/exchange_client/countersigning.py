@@ -9,11 +9,11 @@ from pathlib import Path
 
 from document_exchange import countersign
 from document_exchange.errors import StateConflict, VerificationFailed
-from document_exchange.manifest import Manifest, Part, PartRole, sha256_hex
+from document_exchange.manifest import LinkKind, Manifest, Part, PartRole, sha256_hex
 from document_exchange.receipt import State
 from exchange_client import conversation, drafts, outgoing, receive, tracking
 from exchange_client.compose import Metadata, seal
-from exchange_client.conversation import Link, LinkKind
+from exchange_client.conversation import Link
 from exchange_client.delivery import AsyncDelivery
 from exchange_client.drafts import check_age, check_sealable
 from exchange_client.evidence import Envelope

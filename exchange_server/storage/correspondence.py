@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from document_exchange.manifest import LinkKind
 from document_exchange.receipt import State
 from exchange_runtime.database import Database
-from exchange_server.correspondence import CirculationEntry, Link, LinkKind, ThreadEnvelope
+from exchange_server.correspondence import CirculationEntry, Link, ThreadEnvelope
 from exchange_server.storage.ledger import status_of
 from exchange_server.values import DeliveryStatus
 

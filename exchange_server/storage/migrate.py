@@ -18,15 +18,15 @@ def _config(dsn: str, output: io.StringIO | None) -> Config:
     return config
 
 
-def migrate(dsn: str) -> None:
-    """Upgrade to the newest revision; runs an event loop of its own, so call it outside of one.
+def migrate(dsn: str, revision: str = "head") -> None:
+    """Upgrade to a revision, the newest without one; runs a loop of its own, so call it outside one.
 
     ``dsn`` is that of the schema's owner. Safe to repeat: what is there already is left alone.
 
     Raises:
         Unavailable: the ledger can't be reached with it.
     """
-    command.upgrade(_config(dsn, None), "head")
+    command.upgrade(_config(dsn, None), revision)
 
 
 def migration_sql() -> str:

@@ -155,7 +155,40 @@ begin
     return v_made;
 end $$
 --;
-select exchange.ensure_partitions(now() - interval '62 days', 6)
+-- A table that comes later needs them for all envelopes that are there.
+create function exchange.ensure_past_partitions() returns int
+    language sql set search_path = pg_catalog, pg_temp as $$
+    select exchange.ensure_partitions(s.since, (extract(year from s.age) * 12 + extract(month from s.age))::int + 5)
+      from (select f.since, age(now(), f.since) as age
+              from (select least(now(), (select min(accepted_at) from exchange.envelopes))
+                           - interval '62 days' as since) f) s
+$$
+--;
+select exchange.ensure_past_partitions()
+
+--; ------------------------------------------------------------------ what is there already
+-- Every statement so far has changed where its delivery stands.
+update exchange.deliveries d set last_type = s.type, decided_seq = d.seq
+  from exchange.statements s
+ where s.envelope_id = d.envelope_id and s.recipient = d.recipient and s.seq = d.seq
+--;
+insert into exchange.links (envelope_id, kind, earlier)
+select m.envelope_id, k.kind, k.earlier::uuid
+  from (select envelope_id, convert_from(manifest, 'UTF8')::json as manifest from exchange.envelopes) m,
+       lateral (values ('SUPERSEDES', m.manifest->>'supersedes'),
+                       ('REFERS_TO', m.manifest->>'refers_to')) as k (kind, earlier)
+ where k.earlier is not null
+--;
+insert into exchange.link_parties (earlier, unit_id, envelope_id, sender, kind)
+select l.earlier, u.unit_id, l.envelope_id, e.sender, l.kind
+  from exchange.links l join exchange.envelopes e using (envelope_id),
+       lateral (select e.sender as unit_id
+                union select recipient from exchange.deliveries d where d.envelope_id = l.envelope_id) u
+--;
+update exchange.deliveries earlier set replaced_by = l.envelope_id
+  from exchange.links l join exchange.deliveries later using (envelope_id)
+ where l.kind = 'SUPERSEDES' and earlier.envelope_id = l.earlier
+   and earlier.recipient = later.recipient
 
 --; ------------------------------------------------------------------ answers
 -- The first answer of a recipient that stands: it went to who asked, and was not refused, returned,
@@ -604,7 +637,7 @@ end $$
 grant select on exchange.deadlines, exchange.links, exchange.link_parties, exchange.stamp_queue
     to exchange_server
 --;
-revoke all on function exchange.set_deadlines, exchange.deadlines_after, exchange.standing_answer,
+revoke all on function exchange.ensure_past_partitions, exchange.set_deadlines, exchange.deadlines_after, exchange.standing_answer,
     exchange.answered_deliveries, exchange.lock_delivery, exchange.settle_overdue,
     exchange.settle_reply, exchange.accept_envelope, exchange.record_statement from public
 --;

@@ -31,7 +31,7 @@ create table exchange.stamps (
     primary key (envelope_id, recipient, seq)
 ) partition by range (envelope_id)
 --;
-select exchange.ensure_partitions(now() - interval '62 days', 6)
+select exchange.ensure_past_partitions()
 --;
 -- Put the signatures that have waited longest into a batch. One process at a time does so; another
 -- that comes meanwhile gets null, as when nothing waits, or so many batches are open already.
