@@ -19,9 +19,10 @@ def _config(dsn: str, output: io.StringIO | None) -> Config:
 
 
 def migrate(dsn: str, revision: str = "head") -> None:
-    """Upgrade to a revision, the newest without one; runs a loop of its own, so call it outside one.
+    """Upgrade to a revision, by default the newest.
 
     ``dsn`` is that of the schema's owner. Safe to repeat: what is there already is left alone.
+    Runs an event loop of its own, so call it outside one.
 
     Raises:
         Unavailable: the ledger can't be reached with it.
