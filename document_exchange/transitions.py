@@ -38,11 +38,12 @@ class Transition(NamedTuple):
     """Only while a request for withdrawal is open, or only while none is."""
 
 
+OPEN = frozenset({State.PENDING, State.DELIVERED, State.SIGNED_FOR})
+"""The recipient still has something to do."""
+
 _UNVERIFIABLE = frozenset({ReasonCode.BAD_SIGNATURE, ReasonCode.DIGEST_MISMATCH})
 """Who can't verify what it received can't confirm it either, so these may come first."""
 
-_OPEN = (State.PENDING, State.DELIVERED, State.SIGNED_FOR)
-"""The recipient still has something to do."""
 _BY_RECIPIENT = SIGNED_BY_RECIPIENT | {ReceiptType.DELIVERED}
 """Its steps; DELIVERED is the centre's statement about its call."""
 _REMARKS = (ReceiptType.URGED, ReceiptType.REMINDED, ReceiptType.OVERDUE)
@@ -71,7 +72,7 @@ TRANSITIONS: Mapping[tuple[State | None, ReceiptType], Transition] = MappingProx
             State.SIGNED_FOR, if_requested=True
         ),
         (State.REFUSED, ReceiptType.OFFERED_AGAIN): Transition(State.PENDING),
-        **{(state, remark): Transition(state) for state in _OPEN for remark in _REMARKS},
+        **{(state, remark): Transition(state) for state in OPEN for remark in _REMARKS},
     }
 )
 """By (state before, receipt type); the state before ACCEPTED is None."""

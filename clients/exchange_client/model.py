@@ -13,11 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from document_exchange.errors import InternalError
 from document_exchange.receipt import ReceiptType, State
+from document_exchange.transitions import OPEN
 from document_exchange.v1 import directory_pb2, envelope_pb2
 from exchange_client.evidence import Statement
-
-OPEN = frozenset({State.PENDING, State.DELIVERED, State.SIGNED_FOR})
-"""States in which the recipient still has something to do."""
 
 _ANSWERS = (ReceiptType.WITHDRAWAL_GRANTED, ReceiptType.WITHDRAWAL_DECLINED)
 _PREFIX = "DELIVERY_STATE_"

@@ -16,6 +16,7 @@ from document_exchange.errors import (
 )
 from document_exchange.manifest import MAX_PARTS, Document, Manifest, PartRole
 from document_exchange.receipt import State
+from document_exchange.transitions import OPEN
 from exchange_client import outgoing, parts, tracking
 from exchange_client.compose import Metadata, seal
 from exchange_client.draft_requests import (
@@ -25,7 +26,6 @@ from exchange_client.draft_requests import (
     kept_requests,
 )
 from exchange_client.drafts import JointDraft, check_age
-from exchange_client.model import OPEN
 from exchange_client.parts import OutgoingPart, PartSource
 from exchange_client.serials import Serials
 from exchange_client.session import Session

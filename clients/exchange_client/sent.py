@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from document_exchange.errors import ExchangeError, LimitExceeded, NotFound, StateConflict
 from document_exchange.receipt import ReceiptType, State
+from document_exchange.transitions import OPEN
 from document_exchange.v1 import exchange_pb2
 from exchange_client import acknowledge, receive, tracking
 from exchange_client.choices import one_or_more
 from exchange_client.evidence import Envelope, Statement
 from exchange_client.kept_receipts import Saying
-from exchange_client.model import OPEN
 from exchange_client.session import Session
 from exchange_client.tracking import Tracking
 

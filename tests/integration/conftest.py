@@ -7,15 +7,22 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from exchange_client.testing import local_centre_fixture
+from exchange_client.testing import LocalCentre, local_centre_fixture
 
 from exchange_runtime.database import Database
 from exchange_server.embedded import EmbeddedPostgres
 from tests.integration.enrolment_office import Office, open_office
+from tests.real_centre import CentreInside
 
 SMALL_CITY = Path(__file__).parent / "small_city.toml"
 
 local_centre = local_centre_fixture(registry=SMALL_CITY)
+
+
+@pytest.fixture
+def inside(local_centre: LocalCentre) -> CentreInside:
+    """The centre without the SDK's own checks."""
+    return CentreInside(local_centre)
 
 
 @pytest.fixture(scope="module")

@@ -65,11 +65,6 @@ from tests.real_centre import CentreInside, admitted, now
 AT_ONCE_S = 2.0
 
 
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
 @pytest.fixture(scope="module")
 async def operator(local_centre: LocalCentre) -> AsyncIterator[Desk]:
     async with desk(CentreInside(local_centre), "operator") as found:

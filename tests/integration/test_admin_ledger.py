@@ -40,11 +40,6 @@ STORAGE = "exchange_server.storage"
 
 
 @pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
-@pytest.fixture
 async def ledger(local_centre: LocalCentre) -> AsyncIterator[EntriesOnPostgres]:
     dsn = local_centre.description["ledger"]["dsn_exchange"]
     database = ledger_database(dsn, connections=2, timeout_s=20)

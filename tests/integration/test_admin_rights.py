@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import codes
 from document_exchange.errors import (
@@ -34,11 +33,6 @@ from tests.admin_desk import (
     with_,
 )
 from tests.real_centre import CentreInside, now
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 @pytest.fixture

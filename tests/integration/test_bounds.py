@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange.v1 import exchange_pb2
 from tests.http2_for_tests import (
@@ -22,11 +20,6 @@ from tests.http2_for_tests import (
 from tests.real_centre import SENDER, CentreInside
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 async def status_of(call: Any) -> grpc.StatusCode:

@@ -9,7 +9,6 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
-from exchange_client.testing import LocalCentre
 
 from document_exchange import manifest, signature
 from document_exchange.errors import ExchangeError, Unavailable
@@ -24,11 +23,6 @@ from tests.real_centre import (
     sealed,
     typed,
 )
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 import pytest
 from cryptography.hazmat.primitives import hashes
-from exchange_client.testing import LocalCentre
 
 from document_exchange import codes, event
 from document_exchange.entries import GroupEntry, UnitEntry
@@ -27,11 +26,6 @@ from tests.pki_for_tests import Holder
 from tests.real_centre import RECIPIENT, SENDER, CentreInside, admitted, now, typed
 
 SOON_S = 2.0
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 async def answer(call: Any) -> Any:

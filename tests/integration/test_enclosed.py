@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import manifest
 from document_exchange.errors import EnvelopeConflict, ManifestRefused, NotFound
@@ -29,11 +28,6 @@ from tests.real_centre import (
 
 STRANGER = "qd-tongji"
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 async def enclosed(

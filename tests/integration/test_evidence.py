@@ -47,11 +47,6 @@ BODY, ATTACHMENT = b"%PDF-1.7 " + bytes(300_000), b"PK\3\4 table"
 
 
 @pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
-@pytest.fixture
 async def finance(local_centre: LocalCentre) -> AsyncIterator[AsyncClient]:
     async with local_centre.async_client(SENDER) as client:
         yield client

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,24 +17,26 @@ from exchange_client import AsyncClient, PartSource
 from exchange_client.testing import LocalCentre
 
 from document_exchange import evidence, identity
-from document_exchange.errors import InternalError, LimitExceeded, NotFound, StateConflict
+from document_exchange.errors import (
+    InternalError,
+    LimitExceeded,
+    NotFound,
+    StateConflict,
+    Unavailable,
+)
 from document_exchange.evidence import Content
 from exchange_runtime import events
 from exchange_runtime.values import Principal
 from exchange_server.evidence_ledger import MOST_A_DAY, NewIndex, SealedIndex
 from exchange_server.storage.evidence import EvidenceOnPostgres
 from exchange_server.storage.ledger import ledger_database
+from tests.ended_lists import ended_lists
 from tests.evidence_calls import collected, evidence_parts, stamped
 from tests.real_centre import RECIPIENT, SENDER, CentreInside, now
 from tests.rivals import overtaken, rival
 from tests.shell_for_tests import Shell
 
 OTHER = "qd-zhengfu"
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 @pytest.fixture
@@ -156,6 +159,22 @@ async def test_an_index_that_is_not_what_was_sealed_is_not_given_out(
         )
     with pytest.raises(InternalError):
         await collected(inside, envelope_id=envelope_id)
+
+
+async def test_while_the_lists_have_ended_nothing_new_is_sealed(
+    inside: CentreInside, envelope_id: str
+) -> None:
+    """Nobody could ever check it. What was sealed before is given all the same."""
+    by, recipients = caller(inside), frozenset[str]()
+    async with evidence_parts(inside) as (planner, sealer, _):
+        ended = replace(sealer, registry=ended_lists(sealer.registry))
+        plan = await planner.plan(by, envelope_id, recipients, Content.DIGESTS)
+        with pytest.raises(Unavailable, match="revocation lists have ended"):
+            await ended.sealed(by, plan)
+        assert await sealed(inside, envelope_id) == 0
+        before = await sealer.sealed(by, plan)
+        plan = await planner.plan(by, envelope_id, recipients, Content.DIGESTS)
+        assert (await ended.sealed(by, plan)).signature == before.signature
 
 
 async def test_of_two_that_race_the_first_is_kept_and_recorded(

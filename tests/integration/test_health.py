@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from exchange_client.testing import LocalCentre
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -28,11 +27,6 @@ SERVICES = {
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
 }
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 def health(channel: grpc.aio.Channel) -> Any:

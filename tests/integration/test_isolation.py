@@ -34,11 +34,6 @@ SYSTEM = f"spiffe://exchange.example/unit/{STRANGER}/system/oa"
 OUT_WITHIN_S = 2.0
 
 
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
 def of_another_authority(inside: CentreInside) -> Holder:
     return make_system(SYSTEM, make_authority("TLS CA", issuer=None, path_length=0))
 

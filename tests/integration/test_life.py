@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import asyncpg
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import receipt, times
 from document_exchange.errors import (
@@ -47,11 +46,6 @@ from tests.real_centre import RECIPIENT, SENDER, CentreInside, admitted
 
 STRANGER = "qd-tongji"
 R = ReceiptType
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
-import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import codes, manifest, receipt, times
 from document_exchange.errors import ExchangeError, ReceiptRefused, StateConflict
@@ -28,11 +26,6 @@ from tests.real_centre import (
 
 BODY = b"%PDF-1.7"
 AT_ONCE = 8
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 def upload_of(inside: CentreInside, content: bytes) -> Upload:

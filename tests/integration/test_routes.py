@@ -12,7 +12,6 @@ import asyncpg
 import grpc
 import msgspec
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import event, identity, manifest
 from document_exchange.errors import (
@@ -43,11 +42,6 @@ from tests.real_centre import (
 BODY = b"%PDF-1.7"
 QUIET, OTHER = "qd-tongji", "qd-jiaoyu"
 """A unit that a rule of the small city lets send no minutes, and one that it may write to."""
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 def upload(

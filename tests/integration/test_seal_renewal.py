@@ -26,11 +26,6 @@ SEALS = 3
 ONCE = Timing(retry_budget_s=0)
 
 
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
 def seal_of(profile: Profile) -> x509.Certificate:
     return profile.require_seal().certificate
 

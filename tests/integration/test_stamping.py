@@ -51,11 +51,6 @@ def local_centre() -> Iterator[LocalCentre]:
         yield centre
 
 
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
-
-
 async def submitted(inside: CentreInside) -> Manifest:
     made = envelope([part(BODY)])
     content = manifest.encode(made)

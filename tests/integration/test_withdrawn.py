@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import msgspec
 import pytest
-from exchange_client.testing import LocalCentre
 
 from document_exchange import identity, manifest
 from document_exchange.errors import (
@@ -41,11 +40,6 @@ from tests.real_centre import (
 RECIPIENT = "qd-zhengfu"
 """A unit of these tests' own, since it is suspended and closed."""
 OUT_WITHIN_S = 2.0
-
-
-@pytest.fixture
-def inside(local_centre: LocalCentre) -> CentreInside:
-    return CentreInside(local_centre)
 
 
 async def fresh(inside: CentreInside, profile: str, unit: str) -> Holder:

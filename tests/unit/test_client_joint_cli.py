@@ -13,7 +13,6 @@ from exchange_client.cli.command import Settings, report
 from exchange_client.cli.joint_words import JOINT_WORDS
 from exchange_client.cli.values import OPEN_STATES
 from exchange_client.drafts import JointDraft
-from exchange_client.model import OPEN
 from exchange_client.seal_requests import ANSWERABLE, IssuerStanding
 from rich.cells import cell_len
 
@@ -25,6 +24,7 @@ from document_exchange.errors import (
     SignatureInvalid,
 )
 from document_exchange.receipt import State
+from document_exchange.transitions import OPEN
 from tests.pki_for_tests import DAY, NOW, Pki
 from tests.unit.test_client_drafts import LEADER, SECOND, draft
 from tests.unit.test_signature import signed_attributes

@@ -88,7 +88,7 @@ def urge(
     """Urge the recipients 催办 of ENVELOPEs that your unit sent."""
 
     async def say(sent: AsyncSent, tally: Tally) -> None:
-        from exchange_client.model import OPEN
+        from document_exchange.transitions import OPEN
 
         for recipient in recipients or await sent.standing_at(OPEN):
             with tally.guarded():

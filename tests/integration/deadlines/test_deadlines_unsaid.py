@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
 import structlog
@@ -18,7 +17,7 @@ from exchange_runtime.database import Database
 from exchange_runtime.values import Principal
 from exchange_server import config
 from exchange_server.expiry import Expiry
-from exchange_server.registry import Registry, RegistryFollower
+from exchange_server.registry import RegistryFollower
 from exchange_server.reminders import AT_ONCE, DueDeadline, Reminders
 from exchange_server.seal_files import SealFiles
 from exchange_server.statements import CentreSeal
@@ -31,6 +30,7 @@ from tests.deadlines_for_tests import (
     Moved,
     not_recorded,
 )
+from tests.ended_lists import ended_lists
 from tests.life_for_tests import trust_of
 from tests.real_centre import RECIPIENT, now
 
@@ -163,26 +163,11 @@ async def test_one_whose_delivery_is_locked_does_not_keep_those_it_was_claimed_w
     assert [await bench.steps(paper) for paper in papers] == [[], ["OVERDUE"]]
 
 
-@dataclass
-class ListsEnded:
-    """The registry, had the authority signed no new list of the seals in time."""
-
-    registry: RegistryFollower
-
-    def current(self) -> Registry:
-        found = self.registry.current()
-        ended = tuple(
-            replace(each, next_update=now() - timedelta(seconds=1)) for each in found.seal_crls
-        )
-        return replace(found, seal_crls=ended)
-
-
 async def test_while_the_lists_have_ended_the_centre_says_nothing_by_itself(bench: Bench) -> None:
     """Nobody could ever check it. What a recipient confirms is recorded all the same."""
     paper = await bench.parties.send()
     due_at = await bench.due(paper)
-    registry = cast(RegistryFollower, ListsEnded(bench.recorder.registry))
-    ended = replace(bench.recorder, registry=registry)
+    ended = replace(bench.recorder, registry=ended_lists(bench.recorder.registry))
     for step in (Reminders(bench.ledger, ended, bench.clock), Expiry(bench.ledger, ended)):
         with pytest.raises(Unavailable, match="revocation lists have ended"):
             await step.run()

@@ -637,9 +637,10 @@ end $$
 grant select on exchange.deadlines, exchange.links, exchange.link_parties, exchange.stamp_queue
     to exchange_server
 --;
-revoke all on function exchange.ensure_past_partitions, exchange.set_deadlines, exchange.deadlines_after, exchange.standing_answer,
-    exchange.answered_deliveries, exchange.lock_delivery, exchange.settle_overdue,
-    exchange.settle_reply, exchange.accept_envelope, exchange.record_statement from public
+revoke all on function exchange.ensure_past_partitions, exchange.set_deadlines,
+    exchange.deadlines_after, exchange.standing_answer, exchange.answered_deliveries,
+    exchange.lock_delivery, exchange.settle_overdue, exchange.settle_reply,
+    exchange.accept_envelope, exchange.record_statement from public
 --;
 grant execute on function exchange.standing_answer, exchange.accept_envelope,
     exchange.record_statement to exchange_server
